@@ -1,0 +1,33 @@
+/* base/json.h - strict JSON (RFC 8259) by jansson; the one door to it.
+ *
+ * Reading refuses duplicate keys, invalid UTF-8, trailing bytes and nesting
+ * past JSON_DEPTH_MAX; NUL inside strings is accepted (json_string_length).
+ * Other files use json_t through this header.
+ * Threads   one owner per value. Memory  references as jansson counts them. */
+#ifndef CARREL_BASE_JSON_H
+#define CARREL_BASE_JSON_H
+#include <jansson.h>
+#include "base/err.h"
+#include "base/str.h"
+
+#define JSON_DEPTH_MAX 64
+
+/* Any JSON value, scalars too. ERR_FORMAT with line and column. Yours: json_decref. */
+enum err_code json_read(struct str text, json_t **out, struct err *err);
+/* Compact text behind `b`; keys in the order they were set. */
+void json_write(struct buf *b, const json_t *v);
+/* A string value; bytes that are not UTF-8 become U+FFFD. NULL without memory. */
+json_t *json_text(struct str s);
+/* Set and take over `value`; a NULL value (no memory) is a failure. */
+bool json_put(json_t *object, const char *key, json_t *value);
+/* ERR_ARG naming the first key of `object` that is not in `known` (NULL-ended). */
+enum err_code json_only(const json_t *object, const char *const *known, struct err *err);
+/* Typed reads of an optional key: absent or null leaves *out as it is;
+ * another type or a number out of range is ERR_ARG naming the key. */
+enum err_code json_opt_str(const json_t *o, const char *key, struct str *out, struct err *err);
+enum err_code json_opt_int(const json_t *o, const char *key, int64_t min, int64_t max,
+                           int64_t *out, struct err *err);
+enum err_code json_opt_num(const json_t *o, const char *key, double min, double max,
+                           double *out, struct err *err);
+enum err_code json_opt_bool(const json_t *o, const char *key, bool *out, struct err *err);
+#endif

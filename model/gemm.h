@@ -1,0 +1,26 @@
+/* model/gemm.h - dense products of floats by OpenBLAS (its one door).
+ *
+ * The library is loaded on first use, not at start: a box whose encoder is the
+ * built-in table never pays for it. It is told this processor's best kernels
+ * (cpu_blas_coretype) and one thread; the team splits the work instead.
+ * Row-major everywhere. Threads  many callers after gemm_init. */
+#ifndef CARREL_MODEL_GEMM_H
+#define CARREL_MODEL_GEMM_H
+#include <stdbool.h>
+#include "base/err.h"
+#include "base/thread.h"
+
+/* Load the library; call before other threads start (it sets environment
+ * variables). Again is free. ERR_IO names the package when it is missing. */
+enum err_code gemm_init(struct err *err);
+const char *gemm_kernel(void);   /* "Cooperlake", "Haswell", ...; "" before gemm_init */
+
+/* c[m][n] = alpha * op(a) op(b) + beta * c, leading dimensions in elements. */
+void gemm(bool trans_a, bool trans_b, int m, int n, int k, float alpha, const float *a, int lda,
+          const float *b, int ldb, float beta, float *c, int ldc);
+
+/* y[m][n] = x[m][k] w[n][k]^T + bias[n] (bias may be NULL). Each row's bits
+ * depend on that row alone: not on m, on its place, or on the team's size. */
+void gemm_rows(struct team *team, int m, int n, int k, const float *x, const float *w,
+               const float *bias, float *y);
+#endif
