@@ -1,7 +1,8 @@
 /* base/json.h - strict JSON (RFC 8259) by jansson; the one door to it.
  *
  * Reading refuses duplicate keys, invalid UTF-8, trailing bytes and nesting
- * past JSON_DEPTH_MAX; NUL inside strings is accepted (json_string_length).
+ * past JSON_DEPTH_MAX; \u0000 is accepted in strings (json_string_length) but
+ * not in keys. Numbers are written with 15 digits: every float comes back.
  * Other files use json_t through this header.
  * Threads   one owner per value. Memory  references as jansson counts them. */
 #ifndef CARREL_BASE_JSON_H

@@ -7,7 +7,8 @@
 #include "base/str.h"
 
 /* End of the sentence that begins at `start`, > start (its trailing white
- * space is included); s.len at the last. A blank line always ends one. The
- * sentences of a text tile it without gaps. */
+ * space is included); s.len at the last. A blank line, a form feed and a line break
+ * before a list mark always end one; white space at `start` belongs to what
+ * follows. The sentences of a text tile it without gaps. */
 size_t sentence_end(struct str s, size_t start);
 #endif

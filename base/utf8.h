@@ -18,6 +18,7 @@ size_t utf8_floor(struct str s, size_t at);           /* greatest boundary <= at
 size_t utf8_ceil(struct str s, size_t at);            /* least boundary >= at */
 size_t utf8_count(struct str s);                      /* code points */
 bool utf8_is_letter(uint32_t cp);                     /* categories L*, M* */
+bool utf8_is_mark(uint32_t cp);                       /* M* */
 bool utf8_is_number(uint32_t cp);                     /* N* */
 bool utf8_is_space(uint32_t cp);                      /* White_Space */
 bool utf8_is_control(uint32_t cp);                    /* Cc, Cf but for ZWJ/ZWNJ */
