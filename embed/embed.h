@@ -4,6 +4,9 @@
  *   bert    BERT family (bge, MiniLM, e5, gte): transformer, CLS or mean pooling;
  *   static  a table of token vectors: v = L2(sum over distinct pieces of
  *           (1 + ln tf) E[piece]); the built-in default is one of these.
+ * File keys beyond llama.cpp's, all optional: carrel.query_prefix,
+ *           carrel.passage_prefix, carrel.dense_weight (else bge's and e5's own
+ *           prefixes by general.name, and 0.6, which is a default, not measured).
  * Vectors   float[dim], length 1; a text without any known piece (empty, or all
  *           unknown, under `static`) has the zero vector: callers store none.
  * Threads   locks inside: any thread may call; bert shares one team.
@@ -34,7 +37,8 @@ struct embed_stamp {
     char query_prefix[128];
     char passage_prefix[128];
     int dim;
-    int max_tokens;            /* window; longer texts are cut (and counted so) */
+    int max_tokens;            /* window, [CLS] and [SEP] counted; longer texts are cut (and
+                                * counted so). A table has no window: 2^20 stands there */
     int version;               /* of our own arithmetic: EMBED_VERSION */
     float dense_weight;        /* 0..1: how much the dense side counts in fusion, measured */
 };
@@ -45,7 +49,8 @@ void embed_close(struct embed *e);
 const struct embed_stamp *embed_stamp(const struct embed *e);   /* borrowed */
 
 /* out[n][dim]. `tokens`, when not NULL, gets tokens[n]: how many each text has
- * before any cut at max_tokens. ERR_CANCELLED between batches. */
+ * before any cut at max_tokens, prefix, [CLS] and [SEP] counted: more than
+ * max_tokens means it was cut. ERR_CANCELLED between batches. */
 enum err_code embed_texts(struct embed *e, const struct str *texts, int n, float *out, int *tokens,
                           const struct stop *stop, struct err *err);
 /* The same for one question, with the query prefix. */

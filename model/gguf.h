@@ -31,8 +31,8 @@ void gguf_hash(const struct gguf *g, char out[33]);
 /* Metadata. Absent: ERR_NOTFOUND, *out unchanged. Another type or out of
  * [min, max]: ERR_FORMAT. Integers of any width are accepted where they fit. */
 enum err_code gguf_str(const struct gguf *g, const char *key, struct str *out, struct err *err);
-enum err_code gguf_int(const struct gguf *g, const char *key, int64_t min, int64_t max, int64_t *out,
-                       struct err *err);
+enum err_code gguf_int(const struct gguf *g, const char *key, int64_t min, int64_t max,
+                       int64_t *out, struct err *err);
 enum err_code gguf_num(const struct gguf *g, const char *key, double *out, struct err *err);
 enum err_code gguf_bool(const struct gguf *g, const char *key, bool *out, struct err *err);
 /* Length of the array `key` of strings, or of numbers. */

@@ -1,0 +1,5 @@
+/* model/act_avx2.c - the bodies of act_body.h with AVX2 and FMA. */
+#define LANES 8
+#include "model/act_body.h"
+
+const struct act_kernels act_avx2 = {"avx2", softmax, gelu, add_norm};
