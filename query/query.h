@@ -25,7 +25,7 @@ struct query_options {
     struct embed *embed;
     struct llm *llm;
     double dense_weight;       /* < 0: as the encoder's stamp says */
-    double min_evidence;       /* < 0: as measured (query/gate.h) */
+    double min_evidence;       /* < 0: as measured (query/ground.h) */
     int ef;                    /* HNSW beam; 0: 128 */
     int ask_top_k;             /* passages an answer may use; 0: 6 */
     int max_sentences;         /* extractive answers; 0: the engine's default */

@@ -1,0 +1,111 @@
+#include "query/cache.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/utf8.h"
+
+/* Raised when the shape of what is kept changes, or any measured constant that
+ * answers hang on: an upgrade must not serve what the old program said. */
+#define KEY_VERSION 1
+
+/* Folded, one space between words, no stop or space at the end. */
+static enum err_code add_question(struct buf *b, struct str question, struct err *err)
+{
+    struct buf folded = {0};
+    enum err_code rc = utf8_fold(question, &folded, err);
+    struct str s = buf_view(&folded);
+    size_t keep = b->len;
+    bool gap = false;
+    for (size_t i = 0; i < s.len && !rc;) {
+        uint32_t cp;
+        size_t n = (size_t)utf8_decode(s, i, &cp);
+        if (utf8_is_space(cp)) {
+            gap = b->len > keep;
+        } else {
+            if (gap)
+                buf_char(b, ' ');
+            gap = false;
+            buf_add(b, s.ptr + i, n);
+        }
+        i += n;
+    }
+    while (!b->failed && b->len > keep && strchr(" ?.!", b->ptr[b->len - 1]))
+        b->ptr[--b->len] = 0;
+    buf_free(&folded);
+    return rc;
+}
+
+/* One spelling for equal filters. */
+static enum err_code add_filter(struct buf *b, const char *filter, struct err *err)
+{
+    json_t *v = NULL;
+    if (!filter)
+        return OK;
+    enum err_code rc = json_read(str_of(filter), &v, err);
+    if (rc)
+        return err_set(err, ERR_ARG, "filter: not JSON");
+    if (!json_is_object(v))
+        rc = err_set(err, ERR_ARG, "filter: need a JSON object");
+    char *text = rc || !json_object_size(v) ? NULL : json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS);
+    if (text)
+        buf_puts(b, text);
+    free(text);
+    json_decref(v);
+    return rc;
+}
+
+enum err_code cache_key(const struct query *q, const struct ask_request *req,
+                        struct str search_query, const struct scope *scope, struct arena *a,
+                        struct str *out, struct err *err)
+{
+    struct buf b = {0};
+    const struct query_options *o = &q->opt;
+    buf_printf(&b, "%d %s %s %d\n", KEY_VERSION, llm_name(o->llm), embed_stamp(o->embed)->hash,
+               embed_stamp(o->embed)->version);
+    buf_printf(&b, "%.17g %.17g %d %d %d %d %.17g %llu\n", o->dense_weight, o->min_evidence, o->ef,
+               req->top_k ? req->top_k : o->ask_top_k, o->max_sentences, req->max_tokens,
+               req->temperature, (unsigned long long)(req->temperature > 0 ? req->seed : 0));
+    buf_printf(&b, "%s\n", scope->name);
+    enum err_code rc = add_filter(&b, req->filter, err);
+    buf_char(&b, '\n');
+    if (!rc)
+        rc = add_question(&b, search_query, err);
+    if (!rc)
+        rc = buf_ok(&b, "a cache key", err);
+    if (!rc)
+        *out = arena_str(a, buf_view(&b));
+    if (!rc && !out->ptr)
+        rc = err_set(err, ERR_NOMEM, "a cache key");
+    buf_free(&b);
+    return rc;
+}
+
+enum err_code cache_find(struct query *q, const struct scope *scope, struct str key,
+                         struct arena *a, json_t **out, struct err *err)
+{
+    struct str text;
+    *out = NULL;
+    enum err_code rc = index_answer_find(q->opt.index, scope->name, key, a, &text, err);
+    if (rc == ERR_NOTFOUND)
+        return OK;
+    return rc ? rc : json_read(text, out, err);
+}
+
+enum err_code cache_keep(struct query *q, const struct scope *scope, struct str key,
+                         const json_t *value, const json_t *citations, struct arena *a,
+                         struct err *err)
+{
+    size_t n = json_array_size(citations);
+    const char **ids = arena_alloc(a, n, sizeof(*ids));
+    struct buf b = {0};
+    if (!ids)
+        return err_set(err, ERR_NOMEM, "%zu document ids", n);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = json_string_value(json_object_get(json_array_get(citations, i), "document_id"));
+    json_write(&b, value);
+    enum err_code rc = buf_ok(&b, "an answer", err);
+    if (!rc)
+        rc = index_answer_keep(q->opt.index, scope->name, scope->collection.revision, key,
+                               buf_view(&b), ids, (int)n, err);
+    buf_free(&b);
+    return rc;
+}

@@ -1,0 +1,25 @@
+/* query/session.h - conversations: what a follow-up question means.
+ *
+ * "When was it built?" after "Who designed the Eiffel Tower?" is searched as
+ * "When was it built? designed Eiffel Tower": a question that points back (a
+ * pronoun) or says too little by itself takes along the content words of the
+ * question before it, which may have taken some along itself. The reply shows
+ * it as `search_query`, so that nothing is guessed in secret.
+ * Threads   no state. Memory  in the caller's arena. Private to query/. */
+#ifndef CARREL_QUERY_SESSION_H
+#define CARREL_QUERY_SESSION_H
+#include "index/index.h"
+
+#define SESSION_TURNS 10   /* user messages looked back at */
+
+/* `question` in the light of the one before it as it was searched. */
+enum err_code session_resolve(struct str before, struct str question, struct arena *a,
+                              struct str *out, struct err *err);
+/* The same over a stored conversation; "" and NULL leave the question alone.
+ * ERR_NOTFOUND when there is none of that id. */
+enum err_code session_query(struct index *x, const char *conversation, struct str question,
+                            struct arena *a, struct str *out, struct err *err);
+/* Store both turns. `id` "" makes a conversation and writes its id there. */
+enum err_code session_keep(struct index *x, char id[33], struct str question, struct str answer,
+                           struct err *err);
+#endif
