@@ -17,7 +17,7 @@ struct ingest_options {
     struct index *index;
     struct embed *embed;
     const char *extract_path;   /* of carrel-extract; NULL: beside this program */
-    int workers;                /* 0: as many as processors */
+    int workers;                /* 0: as many as processors; negative: none (ingest_plain only) */
     int timeout_ms;             /* wall clock per file; 0: 20000 */
     size_t memory_bytes;        /* of the reader's address space; 0: 512 MiB */
     size_t max_text_bytes;      /* 0: 64 MiB */
