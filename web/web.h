@@ -26,6 +26,7 @@ struct web_options {
     size_t max_upload_bytes;   /* 0: 256 MiB */
     bool insecure;             /* serve a non-loopback address without any key */
     const char *version;       /* for /v1/status */
+    const char *hosts;         /* further names we go by, "box.example,search"; or NULL */
 };
 /* Listening when it returns. ERR_ARG for a non-loopback address without a key. */
 enum err_code web_start(const struct web_options *opt, struct web **out, struct err *err);

@@ -1,0 +1,315 @@
+// carrel's pages work without this file; it streams answers, uploads by drag and
+// shows how far reading has come. Everything from outside goes in by textContent.
+'use strict';
+document.documentElement.classList.add('scripted');
+
+const el = (tag, cls, text) => {
+  const e = document.createElement(tag);
+  if (cls) e.className = cls;
+  if (text !== undefined) e.textContent = text;
+  return e;
+};
+
+// ---- asking ---------------------------------------------------------------
+
+const sourceLink = c => `/documents/${encodeURIComponent(c.document_id)}` +
+  `?start=${c.span.start}&end=${c.span.end}#cited`;
+
+// A source: where it is, and what is quoted from it.
+function card(list, key) {
+  const c = list[0];
+  const li = el('li', 'card');
+  li.id = `c${c.n}`;
+  const n = el('span', 'n', String(c.n));
+  n.setAttribute('aria-hidden', 'true');
+  const body = el('div');
+  const where = el('a', 'where', c.document_name + (c.page ? `, page ${c.page}` : ''));
+  where.href = sourceLink(c);
+  body.append(where);
+  if (c.heading && c.heading.length) body.append(el('p', 'meta', c.heading.join(' › ')));
+  for (const one of list) {
+    const text = one[key] || '';
+    const a = el('a', '', text.length > 420 ? text.slice(0, 420) + ' …' : text);
+    a.href = sourceLink(one);
+    const quote = el('blockquote');
+    quote.append(a);
+    body.append(quote);
+  }
+  li.append(n, body);
+  return li;
+}
+
+function cards(title, list, key) {
+  const ol = el('ol', 'cards');
+  const byNumber = new Map();
+  for (const c of list) byNumber.set(c.n, [...(byNumber.get(c.n) || []), c]);
+  for (const group of byNumber.values()) ol.append(card(group, key));
+  return [el('h2', '', title), ol];
+}
+
+// The answer so far. The k-th mark [n] belongs to the k-th citation of that
+// number, or to its last; a mark whose citation has not come yet stays text.
+function renderAnswer(box, text, citations) {
+  box.textContent = '';
+  let from = 0;
+  const seen = new Map();
+  for (const m of text.matchAll(/\[(\d{1,4})\]/g)) {
+    const of = citations.filter(c => c.n === Number(m[1]));
+    if (!of.length) continue;
+    const k = seen.get(m[1]) || 0;
+    seen.set(m[1], k + 1);
+    const c = of[Math.min(k, of.length - 1)];
+    box.append(text.slice(from, m.index));
+    const a = el('a', 'cite', m[1]);
+    a.href = sourceLink(c);
+    a.setAttribute('aria-label', `Source ${m[1]}`);
+    box.append(a);
+    from = m.index + m[0].length;
+  }
+  box.append(text.slice(from));
+}
+
+// Events of a fetch()ed stream: [name, value] pairs.
+async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split('\n\n');
+    rest = blocks.pop();
+    for (const block of blocks) {
+      let name = 'message', data = '';
+      for (const line of block.split('\n')) {
+        if (line.startsWith('event: ')) name = line.slice(7);
+        if (line.startsWith('data: ')) data += line.slice(6);
+      }
+      if (data) yield [name, JSON.parse(data)];
+    }
+  }
+}
+
+function ask(form) {
+  const area = form.querySelector('textarea');
+  const button = form.querySelector('button');
+  let running = null;
+
+  async function run(question, collection) {
+    if (running) running.abort();
+    const mine = running = new AbortController();
+    document.querySelector('#answer')?.remove();
+    document.querySelector('.standing')?.remove();
+    document.querySelector('.hero')?.classList.replace('hero', 'hidden');
+    const section = el('section', 'answer');
+    section.id = 'answer';
+    section.setAttribute('aria-label', 'Answer');
+    section.setAttribute('aria-busy', 'true');
+    const prose = el('div', 'prose working');
+    prose.setAttribute('aria-live', 'polite');
+    section.append(prose);
+    form.after(section);
+    button.disabled = true;
+    let citations = [];
+    let text = '';
+    try {
+      const body = { question, stream: true };
+      if (collection) body.collection = collection;
+      const response = await fetch('/v1/ask', {
+        method: 'POST', signal: mine.signal,
+        headers: { 'Content-Type': 'application/json', 'Accept': 'text/event-stream' },
+        body: JSON.stringify(body) });
+      if (response.status === 401) return location.reload();
+      if (!response.ok) throw new Error((await response.json()).error.message);
+      for await (const [name, value] of events(response)) {
+        if (name === 'delta') text += value.text;
+        if (name === 'citation') citations.push(value);
+        if (name === 'error') throw new Error(value.error.message);
+        if (name === 'done') {
+          citations = value.citations || citations;
+          finish(section, value, citations, text);
+        }
+        renderAnswer(prose, text, citations);
+      }
+    } catch (e) {
+      if (e.name === 'AbortError') return;
+      section.append(el('p', 'note bad', `${e.message}.`));
+    } finally {
+      prose.classList.remove('working');
+      section.removeAttribute('aria-busy');
+      if (running === mine) button.disabled = false;
+    }
+  }
+
+  function finish(section, reply, citations, text) {
+    const prose = section.querySelector('.prose');
+    if (reply.grounded === 'none') {
+      section.classList.add('refused');
+      if (!text) prose.after(el('p', 'note', 'The documents do not answer this.'));
+    }
+    if (reply.grounded === 'partial')
+      section.append(el('p', 'note warn', 'Not every sentence has a source.'));
+    for (const d of reply.degraded || []) section.append(el('p', 'note warn', d));
+    if (citations.length) section.append(...cards('Sources', citations, 'quote'));
+    if (reply.grounded === 'none' && (reply.nearest || []).length)
+      section.append(...cards('Nearest passages', reply.nearest, 'text'));
+  }
+
+  form.addEventListener('submit', e => {
+    e.preventDefault();
+    const question = area.value.trim();
+    if (!question) return;
+    const collection = form.elements.collection?.value || '';
+    const address = new URLSearchParams({ q: question });
+    if (collection) address.set('collection', collection);
+    history.pushState(null, '', `/?${address}`);
+    document.title = 'Answer · carrel';
+    run(question, collection);
+  });
+  area.addEventListener('keydown', e => {
+    if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) {
+      e.preventDefault();
+      form.requestSubmit();
+    }
+  });
+  window.addEventListener('popstate', () => location.reload());
+}
+
+// ---- documents ------------------------------------------------------------
+
+function send(file, form, list) {
+  const li = el('li', '', file.name);
+  const bar = el('progress');
+  bar.max = 1;
+  bar.value = 0;
+  bar.setAttribute('aria-label', `Sending ${file.name}`);
+  li.append(bar);
+  list.append(li);
+  const max = Number(form.dataset.max);
+  const fail = why => { bar.remove(); li.append(el('p', 'note bad', why)); };
+  if (file.size > max) {
+    fail(`It is larger than the ${Math.floor(max / 1e6)} MB this box takes.`);
+    return Promise.resolve();
+  }
+  return new Promise(done => {
+    const data = new FormData();
+    const collection = form.elements.collection?.value.trim();
+    if (collection) data.append('collection', collection);
+    data.append('file', file);
+    const x = new XMLHttpRequest();
+    x.open('POST', '/v1/documents');
+    x.setRequestHeader('Accept', 'application/json');
+    x.upload.onprogress = e => { if (e.lengthComputable) bar.value = e.loaded / e.total; };
+    x.onerror = () => { fail('The connection broke. Nothing was stored.'); done(); };
+    x.onload = () => {
+      let reply = null;
+      try { reply = JSON.parse(x.responseText); } catch { /* told below */ }
+      if (x.status >= 300 || !reply) {
+        fail(reply?.error ? `${reply.error.message}.` : `The box answered ${x.status}.`);
+      } else {
+        bar.remove();
+        const same = reply.documents.every(d => d.duplicate);
+        li.append(el('p', 'meta', same ? 'Already here.' : 'Stored.'));
+        setTimeout(() => li.remove(), 4000);
+      }
+      done();
+    };
+    x.send(data);
+  });
+}
+
+async function refresh() {
+  const response = await fetch(location.href, { headers: { Accept: 'text/html' } });
+  if (!response.ok) return;
+  const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+  const fresh = page.querySelector('#docs'), old = document.querySelector('#docs');
+  if (!fresh || !old) return;
+  if (!old.contains(document.activeElement)) old.replaceWith(fresh);
+  document.querySelector('#list > .standing')?.remove();
+}
+
+function moving() {
+  return document.querySelector('.doc[data-state=queued], .doc[data-state=running]') !== null;
+}
+
+function watch() {
+  let wait = 700;
+  const look = async () => {
+    if (moving() && !document.hidden) {
+      await refresh().catch(() => {});
+      wait = Math.min(wait * 1.3, 4000);
+    } else {
+      wait = 700;
+    }
+    setTimeout(look, wait);
+  };
+  setTimeout(look, wait);
+}
+
+function uploads(form) {
+  const list = form.querySelector('#uploads');
+  const input = form.querySelector('input[type=file]');
+  let tail = Promise.resolve();
+  const take = files => {
+    for (const file of files)
+      tail = tail.then(() => send(file, form, list)).then(refresh).catch(() => {});
+  };
+  input.addEventListener('change', () => { take([...input.files]); input.value = ''; });
+  form.addEventListener('submit', e => { e.preventDefault(); take([...input.files]); });
+  let depth = 0;
+  const over = on => form.classList.toggle('over', on);
+  window.addEventListener('dragenter', e => { e.preventDefault(); depth++; over(true); });
+  window.addEventListener('dragleave', () => { if (--depth <= 0) { depth = 0; over(false); } });
+  window.addEventListener('dragover', e => e.preventDefault());
+  window.addEventListener('drop', e => {
+    e.preventDefault();
+    depth = 0;
+    over(false);
+    take([...e.dataTransfer.files]);
+  });
+  watch();
+}
+
+function confirmDelete(link, id, name) {
+  const dialog = el('dialog');
+  dialog.setAttribute('aria-label', 'Delete');
+  dialog.append(el('p', '', `Delete “${name}” with its passages and every answer that cites it?`));
+  const row = el('div', 'row');
+  const yes = el('button', 'main bad', 'Delete');
+  const no = el('button', 'quiet', 'Keep it');
+  row.append(yes, no);
+  dialog.append(row);
+  document.body.append(dialog);
+  no.onclick = () => dialog.close();
+  dialog.onclose = () => { dialog.remove(); link.focus(); };
+  yes.onclick = async () => {
+    yes.disabled = true;
+    const response = await fetch(`/v1/documents/${id}`, { method: 'DELETE' });
+    const item = link.closest('.doc');
+    if (response.ok && item) {
+      dialog.close();
+      item.remove();
+    } else if (response.ok) {
+      location.href = '/documents';
+    } else {
+      dialog.querySelector('p').textContent = (await response.json()).error.message;
+    }
+  };
+  dialog.showModal();
+  no.focus();
+}
+
+document.addEventListener('click', e => {
+  const link = e.target.closest?.('a.delete');
+  if (!link || e.ctrlKey || e.metaKey || typeof HTMLDialogElement === 'undefined') return;
+  const item = link.closest('.doc');
+  const id = item?.dataset.id || link.dataset.id;
+  const name = (item || document).querySelector('.name')?.textContent || '';
+  if (!id) return;
+  e.preventDefault();
+  confirmDelete(link, id, name);
+});
+
+const askForm = document.querySelector('#ask');
+if (askForm) ask(askForm);
+const uploadForm = document.querySelector('#upload');
+if (uploadForm) uploads(uploadForm);
