@@ -66,9 +66,9 @@ static void pieces(struct buf *b, const struct str *lines, size_t n, bool kinds,
     for (size_t i = 0; kinds && i < n; i++)
         u32(b, (uint32_t)lines[i].ptr[0] & 7);
     if (scores)
-        array(b, "tokenizer.ggml.scores", 1, n);
+        array(b, "tokenizer.ggml.scores", 5, n);
     for (size_t i = 0; scores && i < n; i++)
-        u32(b, (uint32_t)(lines[i].len > 1 ? lines[i].ptr[1] : 0));   /* as int32 */
+        u32(b, (uint32_t)(lines[i].len > 1 ? lines[i].ptr[1] : 0));
 }
 
 static void text_key(struct buf *b, const char *key, const char *value)
@@ -148,9 +148,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct gguf *g;
     struct vocab *v;
     struct err err = {0};
-    struct str rest = {(const char *)data + 6, size - 6};
     if (size < 6)
         return 0;
+    struct str rest = {(const char *)data + 6, size - 6};
     make_file(&file, data, &rest);
     must(gguf_open_bytes("fuzz", file.ptr, file.len, &g, NULL) == OK);
     if (vocab_open(g, &v, &err) == OK) {
