@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/vec.h"
 #include "cmd/open.h"
+#include "embed/check.h"
 
 #define AGAINST_BYTES_MAX ((size_t)256 << 20)
 #define TOLERANCE         1e-3
@@ -24,6 +25,7 @@ struct check {
     struct embed *e;
     int dim, findings, compared, passed_over;
     double worst_cosine;
+    struct check_result published;
     float *v, *w; /* [dim] each: scratch */
 };
 
@@ -59,9 +61,6 @@ static enum err_code check_vectors(struct check *k, struct err *err)
         double length = sqrt((double)vec_dot(v, v, k->dim));
         if (!(fabs(length - 1) < 1e-3))
             find(k, "the vector of text %d has the length %g, want 1", i + 1, length);
-        rc = embed_texts(k->e, &texts[i], 1, k->v, NULL, NULL, err);
-        if (!rc && memcmp(k->v, v, sizeof(*v) * (size_t)k->dim) != 0)
-            find(k, "text %d has another vector alone than in a batch", i + 1);
     }
     double near = (double)vec_dot(all, all + k->dim, k->dim);
     double far = (double)vec_dot(all, all + 2 * k->dim, k->dim);
@@ -75,7 +74,18 @@ static enum err_code check_vectors(struct check *k, struct err *err)
     return rc;
 }
 
-/* ---- what was published ---- */
+/* What embed/check.c knows of published models. */
+static enum err_code check_published(struct check *k, struct err *err)
+{
+    enum err_code rc = check_model(k->e, &k->published, err);
+    if (!rc && !k->published.stable)
+        find(k, "a text has another vector alone than in a batch");
+    if (!rc && k->published.verdict == VERDICT_DIFFERENT)
+        find(k, "%s", k->published.says);
+    return rc;
+}
+
+/* ---- what is in the user's file ---- */
 
 static int read_floats(const json_t *list, float *out, int max)
 {
@@ -180,13 +190,15 @@ static void tell(const struct check *k, const char *path)
 {
     const struct embed_stamp *s = embed_stamp(k->e);
     if (k->c->json) {
-        cmd_json(json_pack("{s:s,s:s,s:s,s:i,s:s,s:i,s:i,s:i,s:f}", "file", path, "name", s->name,
+        cmd_json(json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:i,s:i,s:i,s:f}", "file", path, "name", s->name,
                            "architecture", s->arch, "dimensions", s->dim, "pooling", s->pooling,
-                           "findings", k->findings, "compared", k->compared, "passed_over",
+                           "published", k->published.says, "findings", k->findings, "compared", k->compared, "passed_over",
                            k->passed_over, "lowest_cosine", k->worst_cosine));
         return;
     }
     printf("%s: %s, %s, %d dimensions, pooling %s\n", path, s->name, s->arch, s->dim, s->pooling);
+    if (k->published.verdict != VERDICT_DIFFERENT)
+        printf("%s\n", k->published.says);
     if (k->compared)
         printf("compared with %d given vectors (%d passed over), lowest cosine %.6f\n", k->compared,
                k->passed_over, k->worst_cosine);
@@ -208,6 +220,8 @@ int model_check(const struct cmd *c, const char *path, const char *against)
         k.w = calloc((size_t)k.dim, sizeof(*k.w));
         rc = k.v && k.w ? check_vectors(&k, &err) : err_set(&err, ERR_NOMEM, "vectors");
     }
+    if (!rc)
+        rc = check_published(&k, &err);
     if (!rc && against)
         rc = compare_file(&k, against, &err);
     if (!rc)

@@ -78,8 +78,8 @@ static struct glyph glyph_at(struct str s, size_t at)
     return g;
 }
 
-/* Bytes of the run from `at` of glyphs that have (or, not `in`, lack) all of
- * the classes in `mask`; at most `most` glyphs. */
+/* Bytes of the run from `at` of glyphs of the classes in `mask` (or, not `in`,
+ * of none of them); at most `most` glyphs. */
 static size_t run(struct str s, size_t at, unsigned mask, bool in, size_t most)
 {
     size_t start = at;
@@ -251,10 +251,12 @@ static size_t upper_head(struct str s, size_t at)
 static size_t cased(struct str s, size_t at)
 {
     size_t lead = lead_of(s, at, UP | LOW), n = lower_tail(s, at + lead);
-    if (!n && lead)
-        n = lower_tail(s, at), lead = n ? 0 : lead;
-    if (!n)
-        n = upper_head(s, at + lead);
+    if (n)
+        return lead + n;
+    n = lower_tail(s, at);
+    if (n)
+        return n;
+    n = upper_head(s, at + lead);
     return n ? lead + n : 0;
 }
 
@@ -288,10 +290,10 @@ static ptrdiff_t deepseek3(struct str s, size_t at)
         return (ptrdiff_t)(1 + n);
     size_t lead = g.class & (EOL | L | P | SYM) ? 0 : g.len;
     n = run_of(s, at + lead, L | M);
-    if (!n && lead)
-        lead = 0, n = run_of(s, at, L | M);
     if (n)
         return (ptrdiff_t)(lead + n);
+    if (g.class & M)           /* a mark alone */
+        return (ptrdiff_t)g.len;
     lead = s.ptr[at] == ' ';
     n = run_of(s, at + lead, P | SYM);
     if (n)
