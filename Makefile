@@ -19,12 +19,11 @@ PAR      = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # apt packages: what builds and runs carrel, what its tests add, and what only CI's tests need.
 APT_BUILD := gcc make/make pkg-config/pkg-config libmicrohttpd-dev libsqlite3-dev libxxhash-dev libopenblas-dev \
              libyaml-dev libjansson-dev libutf8proc-dev libuchardet-dev libstemmer-dev libmd4c-dev \
-             libgumbo-dev libpoppler-glib-dev libseccomp-dev libsodium-dev libcurl4-gnutls-dev \
-             libzstd-dev
+             libgumbo-dev libpoppler-glib-dev libseccomp-dev libsodium-dev libcurl4-gnutls-dev
 APT_TEST  := libcmocka-dev python3/python3 curl/curl
 APT_CI    := chromium/chromium nodejs/node npm/npm python3-torch python3-numpy xz-utils/xz
 
-PKGS      := sqlite3 yaml-0.1 libmicrohttpd libxxhash jansson libutf8proc libsodium libcurl libzstd
+PKGS      := sqlite3 yaml-0.1 libmicrohttpd libxxhash jansson libutf8proc libsodium libcurl
 XPKGS     := poppler-glib gumbo md4c uchardet libseccomp libutf8proc jansson libxxhash
 
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \

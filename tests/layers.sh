@@ -19,7 +19,7 @@ BEGIN {
     see["cmd"] = "base/ model/ embed/ llm/ index/ ingest/ query/ web/ config/"
     see["ingest/extract"] = "base/ ingest/ index/document.h"
     n = split("sqlite3.h index/|cblas.h model/|microhttpd.h web/|yaml.h config/|xxhash.h base/hash.c" \
-        "|jansson.h base/json.h|utf8proc.h base/utf8.c|libstemmer.h base/words.c|zstd.h index/" \
+        "|jansson.h base/json.h|utf8proc.h base/utf8.c|libstemmer.h base/words.c" \
         "|sodium.h web/|curl/ cmd/|uchardet ingest/extract/|poppler ingest/extract/|glib ingest/extract/" \
         "|gumbo.h ingest/extract/|md4c ingest/extract/|seccomp.h ingest/extract/", doors, "|")
 }
