@@ -162,7 +162,7 @@ layers: ## check the arrows between rooms and the one door per library
 	@tests/layers.sh
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r t d; do printf '%-8s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile embed/encoder.mk | while IFS='	' read -r t d; do printf '%-8s %s\n' "$$t" "$$d"; done
 
 clean: ## remove everything built
 	rm -rf build

@@ -224,7 +224,8 @@ static enum err_code words_again(struct check *k, struct conn *fresh, const stru
     struct buf text = {0}, row = {0};
     enum err_code rc = postings_create(fresh, s->id, err);
     sqlite3_stmt *st = rc ? NULL : sql_get(
-        k->c, err, "SELECT id, document, start, \"end\", heading, words FROM chunks "
+        k->c, err, "SELECT id, document, start, \"end\", heading, words, "
+                   "(SELECT context FROM documents WHERE seq = document) FROM chunks "
                    "WHERE collection = ?1 ORDER BY id", "i", s->id);
     while (st && !rc && sql_next(st, &rc, err)) {
         int64_t id = sqlite3_column_int64(st, 0), words = 0;
@@ -234,7 +235,7 @@ static enum err_code words_again(struct check *k, struct conn *fresh, const stru
                         (uint32_t)sqlite3_column_int64(st, 3), &text, err);
         if (rc)
             break;
-        postings_text(&row, sql_blob(st, 4), buf_view(&text));
+        postings_text(&row, sql_blob(st, 6), sql_blob(st, 4), buf_view(&text));
         rc = postings_add(fresh, s->id, id, buf_view(&row), &words, err);
         if (words != sqlite3_column_int64(st, 5))
             found(k, "chunk %lld has %lld words, its row says %lld", (long long)id,

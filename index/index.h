@@ -107,6 +107,7 @@ struct content {
     struct str text;
     const struct layout *layout;
     const char *title, *mime;            /* as found */
+    struct str context;                  /* found by words with each chunk, e.g. the file's name */
     const struct warning *warnings; int n_warnings;
     const struct chunk *chunks; int n_chunks;
     const float *vectors;                /* [n_chunks][dim]; a zero row has none */

@@ -148,7 +148,7 @@ enum err_code postings_drop(struct conn *c, int64_t collection, struct err *err)
 }
 
 /* Levels of the path that the chunk opens with itself are left out. */
-void postings_text(struct buf *out, struct str heading, struct str text)
+void postings_text(struct buf *out, struct str context, struct str heading, struct str text)
 {
     size_t cut = heading.len;
     while (cut > 0) {
@@ -160,6 +160,9 @@ void postings_text(struct buf *out, struct str heading, struct str text)
         cut = line > 0 ? line - 1 : 0;
     }
     buf_reset(out);
+    buf_str(out, context);
+    if (context.len)
+        buf_char(out, '\n');
     buf_str(out, heading);
     if (heading.len)
         buf_char(out, '\n');

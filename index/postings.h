@@ -23,8 +23,8 @@ enum err_code postings_version(struct conn *c, int64_t *out, struct err *err);
 enum err_code postings_create(struct conn *c, int64_t collection, struct err *err);
 enum err_code postings_drop(struct conn *c, int64_t collection, struct err *err);
 
-/* What of a chunk is searched by words: its heading path, then its text. */
-void postings_text(struct buf *out, struct str heading, struct str text);
+/* What of a chunk is searched by words: its document's context, its heading path, its text. */
+void postings_text(struct buf *out, struct str context, struct str heading, struct str text);
 enum err_code postings_add(struct conn *c, int64_t collection, int64_t chunk, struct str text,
                            int64_t *words, struct err *err);
 enum err_code postings_cut(struct conn *c, int64_t collection, int64_t chunk, struct str text,

@@ -181,7 +181,8 @@ static enum err_code put_chunk(struct conn *c, struct putting *p, int i, struct 
 {
     const struct chunk *k = &p->content->chunks[i];
     int64_t id = p->first_chunk + i, words = 0;
-    postings_text(scratch, k->heading, str_sub(p->content->text, k->start, k->end));
+    postings_text(scratch, p->content->context, k->heading,
+                  str_sub(p->content->text, k->start, k->end));
     enum err_code rc = buf_ok(scratch, "a chunk", err);
     if (!rc)
         rc = postings_add(c, p->shelf->id, id, buf_view(scratch), &words, err);
@@ -220,11 +221,12 @@ static enum err_code put_row(struct conn *c, struct putting *p, struct err *err)
     enum err_code rc = sql_exec(
         c, err, "UPDATE documents SET state = ?2, error = '', title = ?3, warnings = ?4, "
                 "pages = ?5, chunks = ?6, first_chunk = ?7, tokens = ?8, text_bytes = ?9, "
-                "updated_ms = ?10, mime = CASE WHEN ?11 = '' THEN mime ELSE ?11 END "
+                "updated_ms = ?10, mime = CASE WHEN ?11 = '' THEN mime ELSE ?11 END, "
+                "context = ?12 "
                 "WHERE seq = ?1",
-        "iissiiiiiis", p->seq, (int64_t)DOC_READY, k->title ? k->title : "", p->warnings,
+        "iissiiiiiist", p->seq, (int64_t)DOC_READY, k->title ? k->title : "", p->warnings,
         (int64_t)(k->layout ? k->layout->n_pages : 0), (int64_t)k->n_chunks, p->first_chunk,
-        k->tokens, (int64_t)k->text.len, now, k->mime ? k->mime : "");
+        k->tokens, (int64_t)k->text.len, now, k->mime ? k->mime : "", k->context);
     if (!rc)
         rc = sql_exec(c, err, "UPDATE jobs SET state = ?2, error = '', finished_ms = ?3 "
                               "WHERE document = ?1 AND state IN (?4, ?5)",
@@ -416,7 +418,7 @@ static enum err_code reword_chunk(struct conn *c, sqlite3_stmt *st, struct buf *
                                   (uint32_t)sqlite3_column_int64(st, 4), text, err);
     if (rc)
         return rc;
-    postings_text(row, sql_blob(st, 5), buf_view(text));
+    postings_text(row, sql_blob(st, 6), sql_blob(st, 5), buf_view(text));
     rc = postings_add(c, sqlite3_column_int64(st, 1), id, buf_view(row), &words, err);
     if (!rc)
         rc = sql_exec(c, err, "UPDATE chunks SET words = ?2 WHERE id = ?1", "ii", id, words);
@@ -436,7 +438,8 @@ static enum err_code reword(struct conn *c, struct err *err)
     }
     for (int64_t last = 0; !rc;) {   /* one by one: the table changes under the walk */
         sqlite3_stmt *st = sql_get(
-            c, err, "SELECT id, collection, document, start, \"end\", heading FROM chunks "
+            c, err, "SELECT id, collection, document, start, \"end\", heading, "
+                    "(SELECT context FROM documents WHERE seq = document) FROM chunks "
                     "WHERE id > ?1 ORDER BY id LIMIT 1", "i", last);
         if (!st)
             rc = ERR_IO;

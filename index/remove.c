@@ -11,7 +11,9 @@ static enum err_code cut_words(struct conn *c, int64_t collection, int64_t seq, 
     enum err_code rc = OK;
     struct buf text = {0}, row = {0};
     sqlite3_stmt *st = sql_get(
-        c, err, "SELECT id, start, \"end\", heading FROM chunks WHERE document = ?1 ORDER BY id",
+        c, err, "SELECT id, start, \"end\", heading, "
+                "(SELECT context FROM documents WHERE seq = ?1) "
+                "FROM chunks WHERE document = ?1 ORDER BY id",
         "i", seq);
     if (!st)
         return ERR_IO;
@@ -21,7 +23,7 @@ static enum err_code cut_words(struct conn *c, int64_t collection, int64_t seq, 
                         (uint32_t)sqlite3_column_int64(st, 2), &text, err);
         if (rc)
             break;
-        postings_text(&row, sql_blob(st, 3), buf_view(&text));
+        postings_text(&row, sql_blob(st, 4), sql_blob(st, 3), buf_view(&text));
         rc = buf_ok(&row, "a chunk", err);
         if (!rc)
             rc = postings_cut(c, collection, sqlite3_column_int64(st, 0), buf_view(&row), err);

@@ -26,6 +26,7 @@ CREATE TABLE documents (
     mime        TEXT NOT NULL,
     metadata    TEXT NOT NULL,             -- JSON object
     title       TEXT NOT NULL DEFAULT '',
+    context     TEXT NOT NULL DEFAULT '',  -- searched with each of its chunks, never shown
     size_bytes  INTEGER NOT NULL,
     hash        BLOB NOT NULL,             -- XXH3-128 of the original bytes
     state       INTEGER NOT NULL,          -- enum document_state

@@ -54,23 +54,42 @@ static enum err_code count_tokens(void *arg, struct str text, int *n, struct err
     return embed_count_tokens(arg, text, n, err);
 }
 
-/* What is embedded: the headings above a passage, a line each, and the passage;
- * from the heading on that the passage itself begins with, nothing is repeated. */
-static struct str embed_text(struct str text, const struct chunk *k, struct arena *a)
+/* What is embedded: the document's context, the headings above a passage, a line
+ * each, and the passage; from the heading on that the passage itself begins
+ * with, nothing is repeated. */
+static struct str embed_text(const struct content *c, const struct chunk *k, struct arena *a)
 {
-    struct str body = str_sub(text, k->start, k->end), rest = k->heading, one;
+    struct str body = str_sub(c->text, k->start, k->end), rest = k->heading, one;
     size_t keep = 0;
     while (str_split(&rest, '\n', &one) && !str_starts(body, one))
         keep = (size_t)(one.ptr + one.len - k->heading.ptr);
-    if (!keep)
+    if (!keep && !c->context.len)
         return body;
-    char *made = arena_alloc(a, keep + 1 + body.len + 1, 1);
-    if (!made)
-        return (struct str){NULL, 0};
-    memcpy(made, k->heading.ptr, keep);
-    made[keep] = '\n';
-    memcpy(made + keep + 1, body.ptr, body.len);
-    return (struct str){made, keep + 1 + body.len};
+    struct str parts[] = {c->context, str_sub(k->heading, 0, keep), body};
+    char *made = arena_alloc(a, c->context.len + keep + body.len + 3, 1), *at = made;
+    for (int i = 0; made && i < 3; i++) {
+        memcpy(at, parts[i].ptr ? parts[i].ptr : "", parts[i].len);
+        at += parts[i].len;
+        *at++ = '\n';
+    }
+    return (struct str){made, made ? (size_t)(at - made) - 1 : 0};
+}
+
+/* People ask for "the 2022 report" and mean a file's name: the last part of it,
+ * without its extension, as words. */
+static struct str name_words(const char *name, struct arena *a)
+{
+    const char *last = strrchr(name, '/');
+    char *words = arena_strz(a, str_of(last ? last + 1 : name));
+    if (!words)
+        return STR("");
+    char *dot = strrchr(words, '.');
+    if (dot && dot != words)
+        *dot = '\0';
+    for (char *p = words; *p; p++)
+        if (*p == '_' || *p == '-')
+            *p = ' ';
+    return str_of(words);
 }
 
 static enum err_code embed_chunks(struct ingest *g, int64_t job, struct content *c, struct arena *a,
@@ -84,7 +103,7 @@ static enum err_code embed_chunks(struct ingest *g, int64_t job, struct content 
         struct str texts[EMBED_STEP];
         int n = c->n_chunks - i < EMBED_STEP ? c->n_chunks - i : EMBED_STEP;
         for (int k = 0; k < n; k++) {
-            texts[k] = embed_text(c->text, &c->chunks[i + k], a);
+            texts[k] = embed_text(c, &c->chunks[i + k], a);
             if (!texts[k].ptr)
                 return err_set(err, ERR_NOMEM, "the text of a passage");
         }
@@ -231,6 +250,7 @@ static enum err_code prepare(struct worker *w, struct prepared *p, struct err *e
                                   .layout = &read->layout,
                                   .title = read->title,
                                   .mime = read->mime,
+                                  .context = name_words(d.name, &p->arena),
                                   .warnings = read->warnings,
                                   .n_warnings = read->n_warnings};
     if (!jobs_progress(w->g->opt.index, p->job.id, "chunk", 0, 1))

@@ -89,6 +89,41 @@ TEST(an_added_document_becomes_ready_with_its_passages)
     close_box(&b);
 }
 
+static int found_by(struct box *b, const char *word)
+{
+    struct near_hit hits[4];
+    struct err err;
+    int n;
+    CHECK_OK(index_words(b->index, "default", str_of(word), 4, NULL, hits, &n, &err), &err);
+    return n;
+}
+
+static void print_finding(void *arg, const char *sentence)
+{
+    (void)arg;
+    printf("%s\n", sentence);
+}
+
+TEST(a_passage_is_found_by_the_words_of_its_files_name_until_it_is_deleted)
+{
+    struct box b = open_box(1);
+    struct added one = add(&b, "old/AMAZON_2019-report.txt", STR("The office is in Seattle."));
+    CHECK_INT(wait_for(&b, one.id).state, DOC_READY);
+    CHECK_INT(found_by(&b, "amazon"), 1);
+    CHECK_INT(found_by(&b, "seattle"), 1);
+    CHECK_INT(found_by(&b, "old"), 0);
+    struct removed gone;
+    struct err err;
+    int findings;
+    CHECK_OK(index_check(b.index, true, print_finding, NULL, &findings, &err), &err);
+    CHECK_INT(findings, 0);
+    CHECK_OK(index_remove(b.index, one.id, &gone, &err), &err);
+    CHECK_INT(found_by(&b, "amazon"), 0);
+    CHECK_OK(index_check(b.index, true, print_finding, NULL, &findings, &err), &err);
+    CHECK_INT(findings, 0);
+    close_box(&b);
+}
+
 TEST(a_document_that_cannot_be_read_fails_with_its_reason_and_stops_nothing)
 {
     struct box b = open_box(1);
