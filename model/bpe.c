@@ -137,7 +137,8 @@ static enum err_code read_merges(struct bpe *b, const struct bpe_source *src, ch
             return err_set(err, ERR_FORMAT,
                            "merge %zu is \"%.*s\", want two pieces with a space between", i,
                            (int)(m.len < 60 ? m.len : 60), m.ptr ? m.ptr : "");
-        rc = add_merge(b, str_sub(m, 0, space), str_sub(m, space + 1, m.len), (uint32_t)i, tmp, err);
+        struct str left = str_sub(m, 0, space), right = str_sub(m, space + 1, m.len);
+        rc = add_merge(b, left, right, (uint32_t)i, tmp, err);
     }
     return rc;
 }

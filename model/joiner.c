@@ -77,8 +77,10 @@ static void wish(struct joiner *j, struct str word, const struct joiner_rule *ru
     if (l->next < 0)
         return;
     const struct joiner_link *r = &j->links[l->next];
-    if (rule->join(rule->arg, word, l, r, &rank, &sym))
-        heap_add(j, (struct joiner_wish){(uint64_t)rank << 32 | (uint32_t)left, l->len + r->len, sym});
+    if (!rule->join(rule->arg, word, l, r, &rank, &sym))
+        return;
+    uint64_t key = (uint64_t)rank << 32 | (uint32_t)left;
+    heap_add(j, (struct joiner_wish){key, l->len + r->len, sym});
 }
 
 void joiner_run(struct joiner *j, struct str word, const struct joiner_rule *rule)

@@ -507,7 +507,9 @@ const struct pretoken *pretoken_find(struct str name)
         {"mpt", &family_gpt2},                {"olmo", &family_gpt2},
         {"phi-2", &family_gpt2},              {"llama-bpe", &family_llama3},
         {"llama3", &family_llama3},           {"llama-v3", &family_llama3},
-        {"falcon3", &family_llama3},          {"dbrx", &family_cl100k},
+        {"falcon3", &family_llama3},          {"pixtral", &family_llama3},
+        {"lfm2", &family_llama3},             {"dbrx", &family_cl100k},
+        {"glm4", &family_cl100k},             {"chatglm-bpe", &family_cl100k},
         {"smaug-bpe", &family_cl100k},        {"qwen2", &family_qwen2},
         {"deepseek-r1-qwen", &family_qwen2},  {"stablelm2", &family_qwen2},
         {"starcoder", &family_starcoder},     {"refact", &family_starcoder},
@@ -516,6 +518,7 @@ const struct pretoken *pretoken_find(struct str name)
         {"falcon", &family_falcon},           {"deepseek-llm", &family_deepseek},
         {"deepseek-coder", &family_deepseek_coder}, {"deepseek-v3", &family_deepseek3},
         {"tekken", &family_tekken},           {"gpt-4o", &family_gpt4o},
+        {"llama4", &family_gpt4o},
     };
     if (!name.len)
         return &family_default;

@@ -47,6 +47,21 @@ static void put(struct view *v, size_t s, size_t e)
     buf_html(v->b, str_sub(v->text, z, e));
 }
 
+/* A block's text [s, e), with a marker wherever it runs over the end of a page. */
+static void put_block(struct view *v, size_t s, size_t e)
+{
+    for (size_t at = s, to; at < e; at = to) {
+        uint32_t page = layout_page(&v->layout, (uint32_t)at);
+        if (at > s && page != v->page) {
+            v->page = page;
+            buf_printf(v->b, "<span class=\"pagemark\" id=\"page-%u\">Page %u</span>", page, page);
+        }
+        bool turns = page && page < v->layout.n_pages && v->layout.pages[page].start < e;
+        to = turns ? v->layout.pages[page].start : e;
+        put(v, at, to);
+    }
+}
+
 static void page_marker(struct view *v, uint32_t page)
 {
     if (page == 0 || page == v->page)
@@ -97,9 +112,9 @@ static void put_text(struct view *v)
             break;
         size_t s = k->start > at ? k->start : at, e = k->end < v->to ? k->end : v->to;
         put_gap(v, at, s);
-        page_marker(v, k->page ? k->page : layout_page(&v->layout, k->start));
+        page_marker(v, k->page && s == k->start ? k->page : layout_page(&v->layout, (uint32_t)s));
         buf_printf(v->b, "<%s class=\"%s\">", tag_of(k), class_of(k));
-        put(v, s, e);
+        put_block(v, s, e);
         buf_printf(v->b, "</%s>\n", tag_of(k));
         at = e;
     }

@@ -116,6 +116,7 @@ void doc_begin(struct doc *d, enum block_kind kind, int level, uint32_t page, si
                              .page = page,
                              .src_start = src < SRC_NONE ? (uint32_t)src : SRC_NONE};
     d->open_place = d->n_places;
+    d->open_page = d->n_pages;
     d->is_open = true;
     buf_reset(&d->raw);
 }
@@ -156,6 +157,18 @@ static void separate(struct doc *d, const struct block *next)
     buf_puts(&d->text, list ? "\n" : "\n\n");
 }
 
+/* Pages that began inside the block now closed: their bounds lay in raw, whose
+ * byte 0 is now byte `start` of the text. */
+static void settle_pages(struct doc *d, size_t start)
+{
+    for (size_t i = d->open_page; i && i < d->n_pages; i++) {
+        size_t at = start + d->pages[i].start;
+        at = at < d->text.len ? at : d->text.len;
+        d->pages[i - 1].end = d->pages[i].start = d->pages[i].end = (uint32_t)at;
+    }
+    d->open_page = d->n_pages;
+}
+
 void doc_end(struct doc *d, size_t src)
 {
     if (!d->is_open)
@@ -182,8 +195,10 @@ void doc_end(struct doc *d, size_t src)
         if (!d->text.failed && d->text.ptr)
             d->text.ptr[d->text.len = back] = '\0';
         d->n_places = d->open_place;
+        settle_pages(d, d->text.len);
         return;
     }
+    settle_pages(d, start);
     *b = d->open;
     b->start = (uint32_t)start;
     b->end = (uint32_t)d->text.len;
@@ -211,6 +226,13 @@ void doc_page_end(struct doc *d)
     doc_end(d, SRC_NONE);
     if (d->n_pages)
         d->pages[d->n_pages - 1].end = (uint32_t)d->text.len;
+}
+
+void doc_page_turn(struct doc *d, float width, float height)
+{
+    struct page *p = push(d, &d->pages, &d->n_pages, &d->cap_pages, sizeof(*p));
+    if (p)
+        *p = (struct page){(uint32_t)d->raw.len, (uint32_t)d->raw.len, width, height};
 }
 
 void doc_warn(struct doc *d, const char *code, uint32_t page, const char *fmt, ...)

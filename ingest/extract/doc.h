@@ -32,6 +32,7 @@ struct doc {
     struct page *pages;   size_t n_pages, cap_pages;
     struct place *places; size_t n_places, cap_places;
     size_t open_place;         /* first place of the open block; their ranges lie in raw */
+    size_t open_page;          /* first page that began inside it; so do theirs */
     struct warning warnings[DOC_WARNINGS_MAX];
     int n_warnings, more_warnings;
     char title[DOC_TITLE_MAX + 1];
@@ -59,6 +60,8 @@ void doc_end(struct doc *d, size_t src);
 /* Pages: between these, blocks belong to the page. */
 void doc_page_begin(struct doc *d, float width, float height);
 void doc_page_end(struct doc *d);
+/* The page ends inside the open block of words, which runs on on a new page. */
+void doc_page_turn(struct doc *d, float width, float height);
 
 void doc_warn(struct doc *d, const char *code, uint32_t page, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

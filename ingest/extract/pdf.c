@@ -1,28 +1,37 @@
 /* ingest/extract/pdf.c - pages, words and their rectangles, by poppler.
  *
  * poppler gives each page's characters with their rectangles; pdf_order.h puts
- * the words into reading order; pdf_blocks.c makes paragraphs, headings and
- * tables of them. Every word keeps its rectangle. */
+ * the words into reading order; pdf_furniture.h tells headers and footers from
+ * text, for which some pages are held back; pdf_blocks.c makes paragraphs,
+ * headings and tables of the rest. Every word keeps its rectangle. */
 #include <math.h>
 #include <poppler.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "ingest/extract/doc.h"
 #include "ingest/extract/pdf_blocks.h"
-#include "ingest/extract/pdf_order.h"
+#include "ingest/extract/pdf_furniture.h"
 
 #define PAGES_MAX 20000
 #define POINT_MAX 100000.0 /* 35 metres from the page's corner */
 #define SAMPLES   12       /* pages looked at to learn the size of body text */
+#define HELD      (FURNITURE_REACH + 3)
+#define HELD_MAX  (48 << 20) /* bytes of pages held back; past them fewer are */
 
-/* One page's text with its words. */
-struct page_text {
-    char *text;             /* g_free */
-    struct pdf_word *words; /* free */
-    uint32_t n;
-    size_t unreadable, chars;
+/* A file on its way through. */
+struct reader {
+    PopplerDocument *pdf;
+    struct doc *doc;
+    float body;                 /* size of running text */
+    struct pdf_page held[HELD]; /* read, not yet written */
+    int n_held, cleared;        /* of them without their furniture */
+    size_t held_bytes;
+    struct pdf_furniture furniture;
+    struct warning *told; /* of furniture left out, once there was some */
+    size_t chars, unreadable;
 };
 
 static bool bidi_mark(uint32_t cp)
@@ -102,15 +111,15 @@ static void start_word(struct pdf_word *w, size_t at, const PopplerTextAttribute
     }
 }
 
-static void add_char(struct page_text *p, struct pdf_word *w, uint32_t cp,
-                     const PopplerRectangle *r)
+static void add_char(struct reader *r, struct pdf_word *w, uint32_t cp,
+                     const PopplerRectangle *rect)
 {
-    grow(w, r);
+    grow(w, rect);
     w->chars += w->chars < UINT16_MAX;
     w->letters += utf8_is_letter(cp) && w->letters < UINT16_MAX;
     w->rtl |= right_to_left(cp);
-    p->chars++;
-    p->unreadable += cp == 0xFFFD || (cp >= 0xE000 && cp <= 0xF8FF) || (cp < 0x20 && cp != '\t');
+    r->chars++;
+    r->unreadable += cp == 0xFFFD || (cp >= 0xE000 && cp <= 0xF8FF) || (cp < 0x20 && cp != '\t');
 }
 
 /* Does the next character stand apart? poppler puts no blank between the cells
@@ -126,8 +135,8 @@ static bool apart(const PopplerRectangle *a, const PopplerRectangle *b)
 }
 
 /* Cut the text at white space and at white on the page. */
-static void cut_words(struct page_text *p, const PopplerRectangle *rects, GList *attributes,
-                      bool skip_marks)
+static void cut_words(struct reader *r, struct pdf_page *p, const PopplerRectangle *rects,
+                      GList *attributes, bool skip_marks)
 {
     struct str s = str_of(p->text);
     struct fonts fonts = {attributes, 0};
@@ -145,7 +154,7 @@ static void cut_words(struct page_text *p, const PopplerRectangle *rects, GList 
             if (!in_word)
                 start_word(&p->words[p->n++], at, font_at(&fonts, i));
             in_word = true;
-            add_char(p, &p->words[p->n - 1], cp, &rects[i]);
+            add_char(r, &p->words[p->n - 1], cp, &rects[i]);
             p->words[p->n - 1].end = (uint32_t)(at + (size_t)len);
         }
         i += !(mark && skip_marks);
@@ -187,11 +196,12 @@ static char *whole_text(PopplerPage *page, PopplerRectangle *area)
     return other;
 }
 
-static enum err_code page_words(PopplerPage *page, struct page_text *out, struct err *err)
+static enum err_code page_words(struct reader *r, PopplerPage *page, struct pdf_page *out,
+                                struct err *err)
 {
     PopplerRectangle *rects = NULL, area;
     guint n = 0;
-    *out = (struct page_text){.text = whole_text(page, &area)};
+    out->text = whole_text(page, &area);
     bool skip, laid_out = out->text &&
                           poppler_page_get_text_layout_for_area(page, &area, &rects, &n) &&
                           counts_fit(str_of(out->text), n, &skip);
@@ -199,20 +209,25 @@ static enum err_code page_words(PopplerPage *page, struct page_text *out, struct
     if (laid_out) {
         out->words = calloc((size_t)n + 1, sizeof(*out->words));
         GList *attributes = poppler_page_get_text_attributes_for_area(page, &area);
-        if (out->words)
-            cut_words(out, rects, attributes, skip);
-        else
+        if (out->words) {
+            cut_words(r, out, rects, attributes, skip);
+            struct pdf_word *fit = realloc(out->words, ((size_t)out->n + 1) * sizeof(*fit));
+            out->words = fit ? fit : out->words; /* room for each character was taken */
+            rc = pdf_order(out->words, out->n, &out->lines, &out->n_lines, err);
+        } else {
             rc = err_set(err, ERR_NOMEM, "reading it takes more memory than a reader may use");
+        }
         poppler_page_free_text_attributes(attributes);
     }
     g_free(rects);
     return rc;
 }
 
-static void page_text_deinit(struct page_text *p)
+static void page_deinit(struct pdf_page *p)
 {
     g_free(p->text);
     free(p->words);
+    free(p->lines);
 }
 
 /* ---- the whole file ---- */
@@ -271,41 +286,120 @@ static void read_fields(PopplerPage *page, uint32_t number, double height, struc
     poppler_page_free_form_field_mapping(list);
 }
 
-static enum err_code read_page(PopplerDocument *pdf, int index, float body, struct doc *d,
-                               struct page_text *sum, struct err *err)
+static bool has_form(PopplerPage *page)
 {
-    PopplerPage *page = poppler_document_get_page(pdf, index);
-    uint32_t number = (uint32_t)index + 1;
-    double width = 0, height = 0;
-    if (page)
-        poppler_page_get_size(page, &width, &height);
-    doc_page_begin(d, point(fabs(width)), point(fabs(height)));
-    if (!page) {
-        doc_warn(d, "page_unreadable", number, "page %u is damaged and could not be read", number);
-        doc_page_end(d);
+    GList *list = poppler_page_get_form_field_mapping(page);
+    poppler_page_free_form_field_mapping(list);
+    return list != NULL;
+}
+
+static size_t page_bytes(const struct pdf_page *p)
+{
+    return (p->text ? strlen(p->text) : 0) + p->n * sizeof(*p->words) +
+           p->n_lines * sizeof(*p->lines);
+}
+
+/* Read page `index` to the end of those held. */
+static enum err_code hold_page(struct reader *r, int index, struct err *err)
+{
+    struct pdf_page *p = &r->held[r->n_held++];
+    PopplerPage *page = poppler_document_get_page(r->pdf, index);
+    *p = (struct pdf_page){.number = (uint32_t)index + 1, .damaged = !page};
+    if (!page)
         return OK;
-    }
-    struct page_text text;
-    enum err_code rc = page_words(page, &text, err);
-    size_t before = d->text.len;
-    if (!rc && text.words)
-        rc = pdf_blocks(text.text, text.words, text.n, number, body, d, err);
-    else if (!rc && text.text) { /* no rectangles: the text alone is better than nothing */
-        doc_begin(d, BLOCK_TEXT, 0, number, SRC_NONE);
-        doc_add(d, str_of(text.text));
-    }
-    doc_end(d, SRC_NONE);
-    if (!rc)
-        read_fields(page, number, height, d);
-    doc_page_end(d);
-    if (!rc && d->text.len == before)
-        doc_warn(d, "page_without_text", number,
-                 "page %u has no text; if it is a scan, its words cannot be found", number);
-    sum->chars += text.chars;
-    sum->unreadable += text.unreadable;
-    page_text_deinit(&text);
+    double width = 0, height = 0;
+    poppler_page_get_size(page, &width, &height);
+    p->width = point(fabs(width));
+    p->height = point(fabs(height));
+    p->form = has_form(page);
+    enum err_code rc = page_words(r, page, p, err);
     g_object_unref(page);
+    r->held_bytes += page_bytes(p);
+    pdf_furniture_note(&r->furniture, p);
     return rc;
+}
+
+/* The first page that loses a line brings the warning; how many did is known at
+ * the end. */
+static void tell_furniture(struct reader *r)
+{
+    const struct pdf_furniture *f = &r->furniture;
+    if (f->pages && !r->told) {
+        int n = r->doc->n_warnings;
+        doc_warn(r->doc, "page_furniture", f->first, "running headers and footers left out");
+        r->told = r->doc->n_warnings > n ? &r->doc->warnings[n] : NULL;
+    }
+    if (r->told)
+        snprintf(r->told->message, sizeof(r->told->message),
+                 "running headers and footers on %u pages left out, e.g. \"%s\"", f->pages,
+                 f->example);
+}
+
+static void write_fields(struct reader *r, const struct pdf_page *p)
+{
+    PopplerPage *page = p->form ? poppler_document_get_page(r->pdf, (int)p->number - 1) : NULL;
+    if (!page)
+        return;
+    read_fields(page, p->number, (double)p->height, r->doc);
+    g_object_unref(page);
+}
+
+static size_t written(const struct doc *d)
+{
+    return d->text.len + (d->is_open ? d->raw.len : 0);
+}
+
+static void write_page(struct reader *r, const struct pdf_page *p, const struct pdf_page *next)
+{
+    struct doc *d = r->doc;
+    if (d->is_open)
+        doc_page_turn(d, p->width, p->height);
+    else
+        doc_page_begin(d, p->width, p->height);
+    size_t before = written(d);
+    if (p->words) {
+        pdf_blocks(p, next, r->body, d);
+    } else if (p->text) { /* no rectangles: the text alone is better than nothing */
+        doc_begin(d, BLOCK_TEXT, 0, p->number, SRC_NONE);
+        doc_add(d, str_of(p->text));
+        doc_end(d, SRC_NONE);
+    }
+    write_fields(r, p);
+    if (!d->is_open)
+        doc_page_end(d);
+    if (p->damaged)
+        doc_warn(d, "page_unreadable", p->number, "page %u is damaged and could not be read",
+                 p->number);
+    else if (written(d) == before)
+        doc_warn(d, "page_without_text", p->number,
+                 "page %u has no text; if it is a scan, its words cannot be found", p->number);
+}
+
+static void write_first(struct reader *r, bool last)
+{
+    write_page(r, &r->held[0], last ? NULL : &r->held[1]);
+    r->held_bytes -= page_bytes(&r->held[0]);
+    page_deinit(&r->held[0]);
+    memmove(r->held, r->held + 1, (size_t)--r->n_held * sizeof(*r->held));
+    r->cleared--;
+}
+
+/* Write what has enough pages behind it; at the end, everything. */
+static void write_ready(struct reader *r, bool end)
+{
+    bool all = end || r->held_bytes > HELD_MAX;
+    while (r->cleared < r->n_held && (all || r->n_held - r->cleared > FURNITURE_REACH)) {
+        struct pdf_page *p = &r->held[r->cleared++];
+        size_t bytes = page_bytes(p);
+        if (!p->damaged)
+            pdf_furniture_drop(&r->furniture, p, r->body);
+        r->held_bytes -= bytes - page_bytes(p);
+        tell_furniture(r);
+        if (r->cleared > 1)
+            write_first(r, false);
+    }
+    if (end && r->n_held)
+        write_first(r, true);
 }
 
 struct seen {
@@ -343,6 +437,23 @@ static void demote_page_heads(struct doc *d, int n_pages)
     free(seen);
 }
 
+static enum err_code check_pages(const struct reader *r, int n, struct err *err)
+{
+    struct doc *d = r->doc;
+    if (!d->n_blocks)
+        return err_set(err, ERR_FORMAT,
+                       "no text on any of its %d page%s: probably a scan, which carrel"
+                       " cannot read yet",
+                       n, n == 1 ? "" : "s");
+    demote_page_heads(d, n);
+    if (r->unreadable * 5 > r->chars)
+        doc_warn(
+            d, "unreadable_characters", 0,
+            "%zu %% of its characters name no letter: the file does not say what its fonts mean",
+            100 * r->unreadable / (r->chars ? r->chars : 1));
+    return OK;
+}
+
 static enum err_code read_pages(PopplerDocument *pdf, struct doc *d, struct err *err)
 {
     int n = poppler_document_get_n_pages(pdf);
@@ -350,25 +461,22 @@ static enum err_code read_pages(PopplerDocument *pdf, struct doc *d, struct err 
         return err_set(err, ERR_FORMAT, "the PDF is damaged: no page of it can be found");
     if (n > PAGES_MAX)
         return err_set(err, ERR_LIMIT, "it has %d pages; at most %d are read", n, PAGES_MAX);
-    float body = body_size(pdf, n);
-    struct page_text sum = {0};
+    struct reader *r = calloc(1, sizeof(*r)); /* 200 KiB, most of it the furniture's */
+    if (!r)
+        return err_set(err, ERR_NOMEM, "reading it takes more memory than a reader may use");
+    *r = (struct reader){.pdf = pdf, .doc = d, .body = body_size(pdf, n)};
     enum err_code rc = OK;
-    for (int i = 0; i < n && !rc && !d->text.failed; i++)
-        rc = read_page(pdf, i, body, d, &sum, err);
-    if (rc)
-        return rc;
-    if (!d->n_blocks)
-        return err_set(err, ERR_FORMAT,
-                       "no text on any of its %d page%s: probably a scan, which carrel"
-                       " cannot read yet",
-                       n, n == 1 ? "" : "s");
-    demote_page_heads(d, n);
-    if (sum.unreadable * 5 > sum.chars)
-        doc_warn(
-            d, "unreadable_characters", 0,
-            "%zu %% of its characters name no letter: the file does not say what its fonts mean",
-            100 * sum.unreadable / (sum.chars ? sum.chars : 1));
-    return OK;
+    for (int i = 0; i < n && !rc && !d->text.failed; i++) {
+        rc = hold_page(r, i, err);
+        if (!rc)
+            write_ready(r, i == n - 1);
+    }
+    if (!rc)
+        rc = check_pages(r, n, err);
+    while (r->n_held)
+        page_deinit(&r->held[--r->n_held]);
+    free(r);
+    return rc;
 }
 
 static enum err_code refuse(const GError *e, struct err *err)

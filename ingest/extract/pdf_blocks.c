@@ -2,7 +2,8 @@
  *
  * Lines of a paragraph are joined by a blank, but for a hyphen at a line's end:
  * where the page's setter breaks words ("inter-" "national") it goes, else it
- * stays ("single-" "click"); both halves keep their own rectangle. Rows with
+ * stays ("single-" "click"); both halves keep their own rectangle. A paragraph
+ * that stops in mid-sentence at a page's end goes on on the next. Rows with
  * several cells that stand together are a table: a row a line, " | " between
  * cells, currency signs and closing brackets kept with their number. */
 #include "ingest/extract/pdf_blocks.h"
@@ -13,8 +14,8 @@
 
 struct maker {
     struct str text;
-    struct pdf_word *words;
-    struct pdf_line *lines;
+    const struct pdf_word *words;
+    const struct pdf_line *lines;
     uint32_t n_lines, page;
     float body, leading; /* usual white between lines of a paragraph */
     bool breaks_words;   /* so many lines end in a hyphen that the setter put it there */
@@ -189,10 +190,11 @@ static bool cjk_between(struct str a, struct str b)
     return utf8_is_cjk(x) && utf8_is_cjk(y);
 }
 
-/* A line of running text; `next` is the line after it in the same block, or NULL. */
-static void put_running(struct maker *m, const struct pdf_line *l, const struct pdf_line *next)
+/* A line of running text; `after` is the first word of the line that follows it in
+ * the same block, empty when none does. */
+static void put_running(struct maker *m, const struct pdf_line *l, struct str after)
 {
-    struct str after = next ? word_text(m, &m->words[next->first]) : STR("");
+    bool next = after.len > 0;
     for (uint32_t i = 0; i < l->n; i++) {
         const struct pdf_word *w = &m->words[l->first + i];
         struct str s = word_text(m, w);
@@ -276,26 +278,115 @@ static void put_table(struct maker *m, uint32_t from, uint32_t to)
     doc_end(m->doc, SRC_NONE);
 }
 
-/* A block of lines from `from` on; returns where the next begins. */
-static uint32_t put_block(struct maker *m, uint32_t from)
+static struct str first_word(const struct maker *m, const struct pdf_line *l)
+{
+    return word_text(m, &m->words[l->first]);
+}
+
+/* ---- over the page's end ---- */
+
+/* Does the word close a sentence, or open a list? */
+static bool ends_sentence(struct str w)
+{
+    static const char *const ENDS[] = {".",
+                                       "!",
+                                       "?",
+                                       ":",
+                                       ";",
+                                       "\xE3\x80\x82",
+                                       "\xEF\xBC\x81",
+                                       "\xEF\xBC\x9F",
+                                       "\xEF\xBC\x9A",
+                                       "\xD8\x9F",
+                                       "\xDB\x94"};
+    static const char *const BEHIND[] = {
+        "\"", "'", ")", "]", "\xE2\x80\x9D", "\xE2\x80\x99", "\xC2\xBB", "\xE3\x80\x8D"};
+    for (size_t i = 0; i < sizeof(BEHIND) / sizeof(*BEHIND); i++)
+        if (str_ends(w, str_of(BEHIND[i])) && w.len > strlen(BEHIND[i])) {
+            w.len -= strlen(BEHIND[i]);
+            i = SIZE_MAX; /* the marks once more: (he said "no.") */
+        }
+    for (size_t i = 0; i < sizeof(ENDS) / sizeof(*ENDS); i++)
+        if (str_ends(w, str_of(ENDS[i])))
+            return true;
+    return false;
+}
+
+/* "a)", "iv.": what numbers an item is no running text, small as it is. */
+static bool list_mark(struct str w)
+{
+    return w.len <= 5 && (str_ends(w, STR(")")) || str_ends(w, STR(".")));
+}
+
+static bool lower_start(struct str w)
+{
+    uint32_t cp;
+    if (!w.len || list_mark(w))
+        return false;
+    utf8_decode(w, 0, &cp);
+    return !strcmp(utf8_category(cp), "Ll");
+}
+
+static bool full_line(const struct maker *m, const struct pdf_line *l)
+{
+    float widest = 0;
+    for (uint32_t i = 0; i < m->n_lines; i++)
+        if (m->lines[i].region == l->region && m->lines[i].cells == 1)
+            widest = fmaxf(widest, m->lines[i].x1 - m->lines[i].x0);
+    return l->n >= 5 && l->x1 - l->x0 >= 0.88f * widest;
+}
+
+/* Running text at the page's head: a full line, not set in as paragraphs are. */
+static bool in_midst(const struct maker *m, const struct pdf_line *l)
+{
+    bool more = m->n_lines > 1 && !breaks(m, 1);
+    return more && full_line(m, l) && l->x0 <= l[1].x0 + 0.5f * line_height(l) &&
+           !list_mark(first_word(m, l));
+}
+
+/* Does the paragraph that ends with line l go on with the first line of page `n`? By a small
+ * letter after an unfinished sentence; by any other sign when both lines are full. */
+static bool runs_on(const struct maker *m, const struct pdf_line *l, const struct maker *n)
+{
+    const struct pdf_line *to = n->lines;
+    if (l->cells > 1 || !n->n_lines || to->cells > 1 || begins_item(n, to) ||
+        fabsf(l->size - to->size) > 0.1f * fmaxf(l->size, to->size) || heading_level(n, to))
+        return false;
+    struct str last = word_text(m, &m->words[l->first + l->n - 1]);
+    if (ends_sentence(last))
+        return false;
+    return lower_start(first_word(n, to)) ||
+           (l->bold == to->bold && full_line(m, l) && in_midst(n, to));
+}
+
+/* A block of lines from `from` on; returns where the next begins. A block that is
+ * open already came over from the page before. */
+static uint32_t put_block(struct maker *m, uint32_t from, const struct maker *next)
 {
     const struct pdf_line *l = &m->lines[from];
+    bool open = m->doc->is_open;
     bool alone = from + 1 >= m->n_lines || m->lines[from + 1].cells > 1 || breaks(m, from + 1);
-    int level = heading_level(m, l);
+    int level = open ? 0 : heading_level(m, l);
     if (level == 4 && !alone)
         level = 0;
     uint32_t to = from + 1;
     while (to < m->n_lines && to - from < (level ? 3 : 400) && m->lines[to].cells == 1 &&
            !breaks(m, to) && (!level || heading_level(m, &m->lines[to]) == level))
         to++;
-    doc_begin(m->doc,
-              level               ? BLOCK_HEADING
-              : begins_item(m, l) ? BLOCK_ITEM
-                                  : BLOCK_TEXT,
-              level, m->page, SRC_NONE);
+    if (!open)
+        doc_begin(m->doc,
+                  level               ? BLOCK_HEADING
+                  : begins_item(m, l) ? BLOCK_ITEM
+                                      : BLOCK_TEXT,
+                  level, m->page, SRC_NONE);
+    bool over = to == m->n_lines && !level && next && runs_on(m, &m->lines[to - 1], next);
     for (uint32_t i = from; i < to; i++)
-        put_running(m, &m->lines[i], i + 1 < to ? &m->lines[i + 1] : NULL);
-    doc_end(m->doc, SRC_NONE);
+        put_running(m, &m->lines[i],
+                    i + 1 < to ? first_word(m, &m->lines[i + 1])
+                    : over     ? first_word(next, next->lines)
+                               : STR(""));
+    if (!over)
+        doc_end(m->doc, SRC_NONE);
     return to;
 }
 
@@ -316,26 +407,35 @@ static float page_body(const struct maker *m)
     return most && (float)best / 2 > m->body && m->body > 0 ? (float)best / 2 : m->body;
 }
 
-enum err_code pdf_blocks(const char *text, struct pdf_word *words, uint32_t n, uint32_t page,
-                         float body, struct doc *d, struct err *err)
+static struct maker make(const struct pdf_page *p, float body, struct doc *d)
 {
-    struct maker m = {.text = str_of(text), .words = words, .page = page, .body = body, .doc = d};
-    enum err_code rc = pdf_order(words, n, &m.lines, &m.n_lines, err);
-    if (rc)
-        return rc;
+    struct maker m = {.text = str_of(p->text),
+                      .words = p->words,
+                      .lines = p->lines,
+                      .n_lines = p->n_lines,
+                      .page = p->number,
+                      .body = body,
+                      .doc = d};
     m.leading = usual_leading(&m);
     m.body = page_body(&m);
     m.breaks_words = page_breaks_words(&m);
+    return m;
+}
+
+void pdf_blocks(const struct pdf_page *p, const struct pdf_page *next, float body, struct doc *d)
+{
+    struct maker m = make(p, body, d), after = {0};
+    bool may_run_on = next && next->n_lines && !p->form;
+    if (may_run_on)
+        after = make(next, body, d);
     for (uint32_t i = 0; i < m.n_lines;) {
         uint32_t to = m.lines[i].cells > 1 ? table_end(&m, i) : i;
         if (to > i)
             put_table(&m, i, to);
         else
-            to = put_block(&m, i);
+            to = put_block(&m, i, may_run_on ? &after : NULL);
         i = to;
     }
     d->invisible += m.invisible;
-    free(m.lines);
     buf_free(&m.clean);
-    return OK;
 }

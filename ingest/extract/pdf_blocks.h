@@ -3,9 +3,10 @@
 #ifndef CARREL_INGEST_EXTRACT_PDF_BLOCKS_H
 #define CARREL_INGEST_EXTRACT_PDF_BLOCKS_H
 #include "ingest/extract/doc.h"
-#include "ingest/extract/pdf_order.h"
+#include "ingest/extract/pdf_page.h"
 
-/* words[n] of `text` are reordered. `body`: font size of running text, 0 when unknown. */
-enum err_code pdf_blocks(const char *text, struct pdf_word *words, uint32_t n, uint32_t page,
-                         float body, struct doc *d, struct err *err);
+/* Write the lines of `p`. A block left open by the page before goes on with its
+ * first line; where the last paragraph runs on on `next` (or NULL) its block is
+ * left open. `body`: font size of running text, 0 when unknown. */
+void pdf_blocks(const struct pdf_page *p, const struct pdf_page *next, float body, struct doc *d);
 #endif

@@ -5,7 +5,7 @@
 /* ---- a PDF of text on pages ---- */
 
 struct pdf {
-    struct buf pages[4];
+    struct buf pages[12];
     int n;
 };
 
@@ -33,7 +33,7 @@ static void object(struct buf *out, size_t *offsets, int number, const char *hea
 static struct buf finish(struct pdf *p)
 {
     struct buf out = {0}, kids = {0};
-    size_t offsets[16] = {0};
+    size_t offsets[32] = {0};
     char head[200];
     buf_puts(&out, "%PDF-1.4\n");
     object(&out, offsets, 1, "<</Type/Catalog/Pages 2 0 R>>", (struct str){0});
@@ -225,6 +225,215 @@ TEST(larger_letters_make_a_heading)
     CHECK_INT(r->l.blocks[0].level, 1);
     CHECK_INT(r->l.blocks[1].kind, BLOCK_TEXT);
     CHECK_STR(str_of(r->d.title), "The Heading");
+    doc_deinit(&r->d);
+}
+
+static bool has(const struct reading *r, const char *part)
+{
+    return str_find(text_of(r), str_of(part), 0) != SIZE_MAX;
+}
+
+static size_t count(const struct reading *r, const char *part)
+{
+    size_t n = 0;
+    for (size_t at = 0; (at = str_find(text_of(r), str_of(part), at)) != SIZE_MAX; at++)
+        n++;
+    return n;
+}
+
+/* Pages tile the text: each begins where the one before ended, or behind the
+ * white space there; each word lies inside its page. */
+static void check_pages(const struct reading *r)
+{
+    const struct layout *l = &r->l;
+    for (size_t i = 0; i < l->n_pages; i++) {
+        uint32_t end = i ? l->pages[i - 1].end : 0;
+        CHECK(l->pages[i].start == end && l->pages[i].end >= end);
+    }
+    CHECK_INT(l->pages[l->n_pages - 1].end, r->d.text.len);
+    for (size_t i = 0; i < l->n_places; i++) {
+        const struct place *w = &l->places[i];
+        CHECK(w->start >= l->pages[w->page - 1].start && w->end <= l->pages[w->page - 1].end);
+    }
+}
+
+/* Lines of running text from `from` down to `to`, and one in the middle that every
+ * page has. */
+static void fill(struct buf *c, int from, int to, const char *const *words)
+{
+    for (int y = from, i = 0; y >= to; y -= 12, i++)
+        put(c, 10, 40, y, y == 200 ? "Amounts in millions of dollars of each year." : words[i % 3]);
+}
+
+static const char *const PROSE[] = {"Slow rivers carry sand to the sea in every season.",
+                                    "Quick rivers carry stones as well and drop them.",
+                                    "Mills stand on both of them for their own reason."};
+
+/* Five pages between a header and page numbers i, ii, 1, 2, 3; a sentence runs from
+ * the third to the fourth. */
+static struct reading *read_furnished(void)
+{
+    static const char *const NUMBERS[] = {"i", "ii", "1", "2", "3"};
+    struct pdf p = {0};
+    for (int i = 0; i < 5; i++) {
+        struct buf *c = page(&p);
+        put(c, 8, 160, 385, "Annals of Rivers");
+        fill(c, 344, i == 2 ? 80 : 68, PROSE);
+        if (i == 2)
+            put(c, 10, 40, 68, "The miller said that after the flood the water had");
+        if (i == 3)
+            put(c, 10, 40, 356, "risen over the wheel and taken the door away.");
+        put(c, 8, 196, 20, NUMBERS[i]);
+    }
+    return read_pdf(&p);
+}
+
+TEST(running_headers_and_page_numbers_are_left_out_and_told_once)
+{
+    struct reading *r = read_furnished();
+    CHECK(!has(r, "Annals"));
+    CHECK_INT(count(r, "Amounts in millions of dollars of each year."), 5);
+    for (size_t i = 0; i < r->l.n_places; i++)
+        CHECK(r->l.places[i].end - r->l.places[i].start > 1);
+    CHECK_INT(r->d.n_warnings, 1);
+    CHECK_STR(str_of(r->d.warnings[0].code), "page_furniture");
+    CHECK_INT(r->d.warnings[0].page, 1);
+    CHECK_STR(str_of(r->d.warnings[0].message),
+              "running headers and footers on 5 pages left out, e.g. \"Annals of Rivers\"");
+    check_pages(r);
+    doc_deinit(&r->d);
+}
+
+TEST(a_sentence_over_a_page_break_is_whole_and_marked_on_the_page_where_it_begins)
+{
+    struct reading *r = read_furnished();
+    struct str whole = STR("The miller said that after the flood the water had risen over the"
+                           " wheel and taken the door away.");
+    size_t at = str_find(text_of(r), whole, 0);
+    CHECK(at != SIZE_MAX);
+    if (at == SIZE_MAX)
+        return;
+    size_t inside = 0;
+    for (size_t i = 0; i < r->l.n_blocks; i++)
+        inside += r->l.blocks[i].start <= at && r->l.blocks[i].end >= at + whole.len;
+    CHECK_INT(inside, 1);
+    CHECK_INT(layout_page(&r->l, (uint32_t)at), 3);
+    size_t risen = str_find(text_of(r), STR("risen"), 0);
+    CHECK_INT(layout_page(&r->l, (uint32_t)risen), 4);
+    CHECK_INT(r->l.pages[3].start, risen);
+    float quads[8][4];
+    CHECK_INT(layout_quads(&r->l, (uint32_t)at, (uint32_t)(at + whole.len), quads, 8), 1);
+    CHECK_NEAR(quads[0][3], 400 - 68, 4);
+    CHECK_INT(layout_quads(&r->l, (uint32_t)risen, (uint32_t)(at + whole.len), quads, 8), 1);
+    CHECK_NEAR(quads[0][3], 400 - 356, 4);
+    doc_deinit(&r->d);
+}
+
+TEST(a_word_broken_by_a_page_is_whole_and_lies_on_both)
+{
+    struct pdf p = {0};
+    struct buf *c = page(&p);
+    put(c, 10, 40, 100, "it was written by some inter-");
+    put(c, 10, 40, 88, "national lawyers for the gover-");
+    put(c, 10, 40, 76, "nor himself and sent in an enve-");
+    put(page(&p), 10, 40, 360, "lope to all of them.");
+    struct reading *r = read_pdf(&p);
+    CHECK_STR(text_of(r), "it was written by some international lawyers for the governor himself"
+                          " and sent in an envelope to all of them.");
+    CHECK_INT(r->l.n_blocks, 1);
+    check_pages(r);
+    doc_deinit(&r->d);
+}
+
+TEST(a_paragraph_may_fill_pages_between_its_first_and_last)
+{
+    struct pdf p = {0};
+    for (int i = 0; i < 4; i++) {
+        struct buf *c = page(&p);
+        if (i == 3)
+            put(c, 10, 40, 360, "and so it came to its end.");
+        for (int y = 360; i < 3 && y > 60; y -= 12)
+            put(c, 10, 40, y, "and it went on and on through the whole of the night");
+    }
+    struct reading *r = read_pdf(&p);
+    CHECK_INT(r->l.n_blocks, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        CHECK_INT(layout_page(&r->l, r->l.pages[i].start), i + 1);
+    check_pages(r);
+    doc_deinit(&r->d);
+}
+
+TEST(a_finished_paragraph_ends_with_its_page)
+{
+    struct pdf p = {0};
+    put(page(&p), 10, 40, 100, "This was all there was to say about it.");
+    put(page(&p), 10, 40, 360, "a new paragraph begins small.");
+    struct reading *r = read_pdf(&p);
+    CHECK_INT(r->l.n_blocks, 2);
+    doc_deinit(&r->d);
+}
+
+TEST(two_pages_have_no_furniture)
+{
+    struct pdf p = {0};
+    for (int i = 0; i < 2; i++) {
+        struct buf *c = page(&p);
+        put(c, 8, 160, 385, "Annals of Rivers");
+        fill(c, 344, 68, PROSE);
+        put(c, 8, 196, 20, i ? "2" : "1");
+    }
+    struct reading *r = read_pdf(&p);
+    CHECK_INT(count(r, "Annals of Rivers"), 2);
+    CHECK_INT(r->d.n_warnings, 0);
+    doc_deinit(&r->d);
+}
+
+TEST(pages_of_one_and_the_same_line_keep_it)
+{
+    struct pdf p = {0};
+    for (int i = 0; i < 5; i++)
+        put(page(&p), 10, 160, 385, "Left blank on purpose");
+    struct reading *r = read_pdf(&p);
+    CHECK_INT(count(r, "Left blank on purpose"), 5);
+    CHECK_INT(r->d.n_warnings, 0);
+    doc_deinit(&r->d);
+}
+
+TEST(the_head_of_a_table_on_every_page_stays)
+{
+    struct pdf p = {0};
+    for (int i = 0; i < 5; i++) {
+        struct buf *c = page(&p);
+        put(c, 8, 160, 390, "Annals of Rivers");
+        put(c, 10, 40, 360, "Name of mill");
+        put(c, 10, 200, 360, "Wheels");
+        for (int y = 342; y > 60; y -= 18) {
+            put(c, 10, 40, y, "A mill of");
+            put(c, 10, 200, y, i & 1 ? "17" : "4");
+        }
+    }
+    struct reading *r = read_pdf(&p);
+    CHECK_INT(count(r, "Name of mill | Wheels"), 5);
+    CHECK(!has(r, "Annals"));
+    doc_deinit(&r->d);
+}
+
+TEST(numbers_of_pages_are_found_at_any_height_and_other_numbers_stay)
+{
+    static const char *const OTHERS[] = {"1984", "17", "3060", "412", "95", "7"};
+    struct pdf p = {0};
+    for (int i = 0; i < 6; i++) {
+        char number[16];
+        struct buf *c = page(&p);
+        put(c, 10, 40, 385, OTHERS[i]);
+        fill(c, 344, 92 + 24 * i, PROSE);
+        snprintf(number, sizeof(number), "F-%d", 9 + i);
+        put(c, 8, 196, 40 + 24 * i, number);
+    }
+    struct reading *r = read_pdf(&p);
+    CHECK(!has(r, "F-"));
+    for (int i = 0; i < 6; i++)
+        CHECK_MSG(has(r, OTHERS[i]), "%s was taken for a page's number", OTHERS[i]);
     doc_deinit(&r->d);
 }
 
