@@ -8,9 +8,8 @@
 #include "cmd/open.h"
 #include "cmd/people.h"
 #include "model/gguf.h"
-#include "model/wordpiece.h"
 
-enum { STDIN_MAX = 64 << 20, TYPES = 64 };
+enum { TYPES = 64 };
 
 /* ---- info ---- */
 
@@ -156,76 +155,13 @@ static int list_models(const struct cmd *c)
     return cmd_done(CMD_OK);
 }
 
-/* ---- tokenize ---- */
-
-static enum err_code read_stdin(struct buf *out, struct err *err)
-{
-    static char bytes[65536];
-    size_t n;
-    out->max = STDIN_MAX;
-    while ((n = fread(bytes, 1, sizeof(bytes), stdin)) > 0)
-        buf_add(out, bytes, n);
-    return ferror(stdin) ? err_errno(err, "standard input") : buf_ok(out, "standard input", err);
-}
-
-static void tell_tokens(const struct wordpiece *w, const int32_t *ids, size_t n, bool special)
-{
-    json_t *id_list = json_array(), *pieces = json_array();
-    int32_t cls = wordpiece_cls(w), sep = wordpiece_sep(w);
-    for (size_t i = 0; i < n + 2; i++) {
-        bool edge = i == 0 || i == n + 1;
-        int32_t id = i == 0 ? cls : i == n + 1 ? sep : ids[i - 1];
-        if (edge && (!special || id < 0))
-            continue;
-        json_array_append_new(id_list, json_integer(id));
-        json_array_append_new(pieces, json_text(wordpiece_piece(w, id)));
-    }
-    cmd_json(json_pack("{s:o,s:o}", "ids", id_list, "pieces", pieces));
-}
-
-static enum err_code tokenize_text(const struct wordpiece *w, struct str text, bool special,
-                                   struct err *err)
-{
-    size_t n = 0;
-    int32_t *ids = NULL;
-    enum err_code rc = wordpiece_encode(w, text, NULL, NULL, 0, &n, err);
-    if (!rc && !(ids = malloc((n + 1) * sizeof(*ids))))
-        rc = err_set(err, ERR_NOMEM, "%zu ids", n);
-    if (!rc)
-        rc = wordpiece_encode(w, text, ids, NULL, n, &n, err);
-    if (!rc)
-        tell_tokens(w, ids, n, special);
-    free(ids);
-    return rc;
-}
-
-static int tokenize(const struct cmd *c, const char *path, bool special)
-{
-    struct gguf *g = NULL;
-    struct wordpiece *w = NULL;
-    struct buf text = {0};
-    struct err err;
-    enum err_code rc = gguf_open(path, &g, &err);
-    if (!rc)
-        rc = wordpiece_open(g, &w, &err);
-    if (!rc)
-        rc = read_stdin(&text, &err);
-    if (!rc)
-        rc = tokenize_text(w, buf_view(&text), special, &err);
-    buf_free(&text);
-    wordpiece_free(w);
-    if (g)
-        gguf_close(g);
-    return rc ? cmd_fail(c, rc, &err) : cmd_done(CMD_OK);
-}
-
 int cmd_model(int argc, char **argv)
 {
     struct cmd c = {0};
     bool special = false;
     const char *against = NULL;
     const struct arg args[] = {
-        {"special", ARG_FLAG, &special, NULL, "tokenize: with [CLS] and [SEP]", 0, 0},
+        {"special", ARG_FLAG, &special, NULL, "tokenize: with the model's control tokens", 0, 0},
         {"against", ARG_TEXT, &against, "FILE",
          "check: JSON lines {\"text\", \"vector\"} to compare", 0, 0},
     };
@@ -249,6 +185,6 @@ int cmd_model(int argc, char **argv)
     if (n == 2 && strcmp(argv[0], "check") == 0)
         return model_check(&c, argv[1], against);
     if (n == 2 && strcmp(argv[0], "tokenize") == 0)
-        return tokenize(&c, argv[1], special);
+        return model_tokenize(&c, argv[1], special);
     return args_wrong(&u, &c, "model takes ls, info FILE, check FILE or tokenize FILE");
 }
