@@ -115,7 +115,7 @@ run: ## install what is missing, build, serve, print the address
 test: ## the same, then every test (about a minute; CI=true adds the long ones)
 	@tests/tools/apt.sh $(APT_BUILD) $(APT_TEST) $(if $(CI),$(APT_CI))
 	@$(MAKE) $(PAR) --no-print-directory tests
-	@$(if $(CI),$(MAKE) $(PAR) --no-print-directory MODE=asan B=build/asan unit-tests fuzzers)
+	@$(if $(CI),$(MAKE) $(PAR) --no-print-directory MODE=asan B=build/asan all unit-tests fuzzers)
 	@python3 tests/run.py --build $(B) $(if $(CI),--asan build/asan)
 
 tests: all unit-tests fuzzers $(TOOLS)
