@@ -114,7 +114,7 @@ static void show_progress(struct add *a)
                                                       l->count[LOAD_UNCHANGED]),
                                     .total = (int64_t)l->n,
                                     .failed = (int64_t)l->count[LOAD_FAILED],
-                                    .things = "chunks",
+                                    .things = "passages",
                                     .n_things = l->chunks});
 }
 

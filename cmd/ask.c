@@ -5,14 +5,34 @@
 #include "cmd/cmd.h"
 #include "cmd/fetch.h"
 #include "cmd/people.h"
+#include "cmd/wrap.h"
 
 enum { NEAREST_SHOWN = 3 };
 
+struct told { /* what of the answer stands on the screen already */
+    bool any;
+    struct wrap wrap;
+};
+
 static bool print_piece(void *arg, struct str text)
 {
-    *(bool *)arg |= text.len > 0;
-    cmd_text(text);
+    struct told *t = arg;
+    struct buf out = {0};
+    t->any |= text.len > 0;
+    wrap_add(&t->wrap, text, &out);
+    cmd_text(buf_view(&out));
+    buf_free(&out);
     return fflush(stdout) == 0;
+}
+
+/* The word that was held back, and the line's end. */
+static void print_rest(struct told *t)
+{
+    struct buf out = {0};
+    wrap_end(&t->wrap, &out);
+    cmd_text(buf_view(&out));
+    putchar('\n');
+    buf_free(&out);
 }
 
 /* Passages that came near, under a refusal. */
@@ -28,8 +48,7 @@ static void print_nearest(const json_t *nearest)
     json_decref(few);
 }
 
-/* `told`: the answer stands on the screen already. */
-static int print_reply(const struct cmd *c, json_t *reply, bool told)
+static int print_reply(const struct cmd *c, json_t *reply, struct told *told)
 {
     bool refused = strcmp(people_text(reply, "finish_reason"), "refused") == 0;
     int status = refused ? CMD_NOTHING : CMD_OK;
@@ -37,9 +56,9 @@ static int print_reply(const struct cmd *c, json_t *reply, bool told)
         cmd_json(json_incref(reply));
         return cmd_done(status);
     }
-    if (!told)
-        cmd_text(str_of(people_text(reply, "answer")));
-    putchar('\n');
+    if (!told->any)
+        print_piece(told, str_of(people_text(reply, "answer")));
+    print_rest(told);
     size_t i;
     json_t *why;
     json_array_foreach(json_object_get(reply, "degraded"), i, why)
@@ -61,11 +80,12 @@ static int ask(const struct cmd *c, const json_t *request)
     int status = target_open(c, WANT_INDEX | WANT_QUERY, false, cmd_catch_signals(), &t);
     if (status)
         return status;
-    bool told = false;
+    struct told told = {.wrap = {.width = wrap_columns()}};
     enum err_code rc = fetch_ask(&t, request, c->json ? NULL : print_piece, &told, &reply, &err);
-    if (rc && told)
-        putchar('\n');
-    status = rc ? target_fail(&t, rc, &err) : print_reply(c, reply, told);
+    if (rc && told.any)
+        print_rest(&told);
+    status = rc ? target_fail(&t, rc, &err) : print_reply(c, reply, &told);
+    buf_free(&told.wrap.word);
     json_decref(reply);
     target_close(&t);
     return status;

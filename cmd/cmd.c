@@ -1,4 +1,5 @@
 #include "cmd/cmd.h"
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -122,9 +123,16 @@ void cmd_join(struct buf *b, int n, char **words)
     }
 }
 
+/* `carrel ls | head`: who reads has seen enough. */
+static bool reader_left(void)
+{
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+}
+
 int cmd_done(int status)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || reader_left())
         return status;
     fprintf(stderr, "carrel: standard output could not be written\n");
     return status ? status : CMD_FAILED;

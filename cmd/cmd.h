@@ -58,7 +58,8 @@ void cmd_json(json_t *value);
 void cmd_text(struct str text);
 /* The n words with a space between each, as a shell user means them. */
 void cmd_join(struct buf *b, int n, char **words);
-/* Flush standard output; CMD_FAILED when it could not be written, else `status`. */
+/* Flush standard output; CMD_FAILED when it could not be written, else `status`, also
+ * when the other end of a pipe was closed. */
 int cmd_done(int status);
 
 /* SIGINT and SIGTERM set the stop that this returns (a second SIGINT ends the

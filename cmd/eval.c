@@ -231,9 +231,9 @@ int cmd_eval(int argc, char **argv)
     const struct args_usage u = {
         "eval",
         "DIR",
-        "Measure search on a judged set: corpus.jsonl, queries.jsonl and qrels.tsv as BEIR\n"
-        "lays them out, read into a scratch store. With qa.jsonl also answers: how many hold\n"
-        "a gold answer, and how many questions without one are refused.",
+        "Measure search on a judged set: corpus.jsonl, queries.jsonl and qrels.tsv as\n"
+        "BEIR lays them out, read into a scratch store. With qa.jsonl also answers: how\n"
+        "many hold a gold answer, and how many questions without one are refused.",
         args,
         1,
         true};

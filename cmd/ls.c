@@ -18,7 +18,7 @@ static void print_document(const json_t *d)
 {
     char size[16];
     const char *state = people_text(d, "state");
-    printf("%.12s  %-7s %6lld  %9s  ", people_text(d, "id"), state,
+    printf("%.12s  %-7s  %8lld  %9s  ", people_text(d, "id"), state,
            (long long)people_number(d, "chunks"),
            people_size(people_number(d, "size_bytes"), size));
     people_line(str_of(people_text(d, "name")), 200);
@@ -38,7 +38,7 @@ static void take_page(struct listing *l, const json_t *page)
         if (l->all)
             json_array_append(l->all, d);
         else if (l->n == 0)
-            printf("id            state   chunks       size  name\n");
+            printf("id            state    passages       size  name\n");
         if (!l->all)
             print_document(d);
         l->n++;

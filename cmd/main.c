@@ -67,6 +67,10 @@ static void print_verbs(FILE *to)
 
 static int unknown_verb(const char *word)
 {
+    if (word[0] == '-')
+        return cmd_exit_with(NULL, CMD_USAGE,
+                             "options stand behind the verb: `carrel VERB %s ...`; `carrel help` "
+                             "lists the verbs", word);
     const char *names[N_VERBS];
     int n = 0;
     for (int i = 0; i < N_VERBS; i++)

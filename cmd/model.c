@@ -168,9 +168,9 @@ int cmd_model(int argc, char **argv)
     const struct args_usage u = {
         "model",
         "ls | info FILE | check FILE | tokenize FILE",
-        "Model files (GGUF). check loads an encoder and tries it: vectors of length 1, the\n"
-        "same bits in any batch, related texts closer than unrelated ones, and the numbers\n"
-        "of --against where there are some (exit status 5 when it finds something).\n"
+        "Model files (GGUF). check loads an encoder and tries it: vectors of length 1,\n"
+        "the same bits in any batch, related texts closer than unrelated ones, and the\n"
+        "numbers of --against where there are some (exit status 5 when it finds something).\n"
         "tokenize reads standard input and prints {\"ids\": [...], \"pieces\": [...]}.",
         args,
         2,

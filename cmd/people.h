@@ -14,6 +14,7 @@ const char *people_size(int64_t bytes, char out[16]);
 void people_line(struct str text, int max);
 /* Hits of a search, numbered, each with its text and how to see it. */
 void people_hits(const json_t *hits, bool explain);
-/* Citations of an answer, each with its quote and how to see it. */
+/* Citations of an answer: each source once, beneath it what is quoted from it and
+ * how to see that. */
 void people_citations(const json_t *citations);
 #endif

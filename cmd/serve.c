@@ -1,4 +1,5 @@
 /* cmd/serve.c - `carrel serve`: all rooms, and web in front of them. */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +155,10 @@ int cmd_serve(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    /* Large buffers go back to the system when freed: a server lives long, and
+     * glibc would keep what its largest document needed. Measured after 30 MiB
+     * of text: 173 MB against 254 MB. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     struct err err;
     struct config *config = NULL;
     enum err_code rc = open_config(&c, &config, &err);

@@ -21,7 +21,7 @@ static struct wanted_text read_place(const char *word)
     struct str rest = str_of(colon + 1), first;
     int64_t start, end;
     if (str_split(&rest, '-', &first) && rest.ptr && str_int(first, 0, INT64_MAX, &start) &&
-        str_int(rest, start, INT64_MAX, &end))
+        str_int(rest, 0, INT64_MAX, &end))
         p = (struct wanted_text){{word, (size_t)(colon - word)}, start, end};
     return p;
 }
@@ -61,6 +61,18 @@ static void print_pair(const char *label, const char *value)
     putchar('\n');
 }
 
+/* What was left out on purpose is a note; what may be missing is a warning. */
+static void print_warning(const json_t *w)
+{
+    const char *message = people_text(w, "message");
+    bool note = strcmp(people_text(w, "code"), "page_furniture") == 0;
+    fputs(note ? "note       " : "warning    ", stdout);
+    if (people_number(w, "page") && !note && strncmp(message, "page ", 5) != 0)
+        printf("page %lld: ", (long long)people_number(w, "page"));
+    people_line(str_of(message), 200);
+    putchar('\n');
+}
+
 static void print_document(const json_t *d)
 {
     char size[16];
@@ -75,19 +87,12 @@ static void print_document(const json_t *d)
     print_pair("size", people_size(people_number(d, "size_bytes"), size));
     if (people_number(d, "pages"))
         printf("pages      %lld\n", (long long)people_number(d, "pages"));
-    printf("chunks     %lld, of %lld tokens\n", (long long)people_number(d, "chunks"),
+    printf("passages   %lld, of %lld tokens\n", (long long)people_number(d, "chunks"),
            (long long)people_number(d, "tokens"));
     print_pair("added", people_text(d, "created_at"));
     size_t i;
     json_t *w;
-    json_array_foreach(json_object_get(d, "warnings"), i, w)
-    {
-        fputs("warning    ", stdout);
-        if (people_number(w, "page"))
-            printf("page %lld: ", (long long)people_number(w, "page"));
-        people_line(str_of(people_text(w, "message")), 200);
-        putchar('\n');
-    }
+    json_array_foreach(json_object_get(d, "warnings"), i, w) print_warning(w);
     printf("\n`carrel show --text %.12s` prints its text\n", people_text(d, "id"));
 }
 

@@ -1,4 +1,5 @@
 #include "cmd/target.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static bool has_store(const char *dir)
 {
     char path[4200];
     snprintf(path, sizeof(path), "%s/carrel.db", dir);
-    return file_exists(path);
+    return file_exists(path) || errno == EACCES; /* opening it will say so */
 }
 
 static int find_store(const struct cmd *c, int want, const char *alone, struct target *t)

@@ -112,8 +112,9 @@ enum err_code index_collection(struct index *x, const char *name, const char *st
     if (!rc)
         rc = find(x, name, a, out, err);
     if (!rc && stamp && (strcmp(stamp, out->stamp) != 0 || dim != out->dim))
-        return err_set(err, ERR_INCOMPATIBLE, "collection \"%s\" was embedded by another encoder; "
-                       "add its documents to a new collection, or remove it first", name);
+        return err_set(err, ERR_INCOMPATIBLE, "collection \"%s\" was embedded by another encoder: "
+                       "`carrel add --collection NEW PATH...` puts documents into one of their own, "
+                       "`carrel collection rm %s` makes room for them here", name, name);
     return rc;
 }
 

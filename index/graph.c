@@ -182,10 +182,7 @@ static void save(struct index *x, struct shelf *s)
     char *path = graph_path(x, s->id);
     pthread_mutex_lock(&s->graph.work);
     enum err_code rc = path ? hnsw_save(s->graph.h, path, tag_of(x, s->id), &err) : ERR_NOMEM;
-    if (!rc)
-        s->graph.unsaved = 0;
-    else   /* it is derived: the next open links what is missing */
-        s->graph.unsaved = 1;
+    s->graph.unsaved = 0;   /* failed: tried again after the next change; it is derived */
     pthread_mutex_unlock(&s->graph.work);
     if (rc)
         log_warn("index.snapshot", "collection=%lld error=%s", (long long)s->id, err_name(rc));

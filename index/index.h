@@ -115,7 +115,7 @@ struct content {
 };
 /* Make it ready: text, layout, chunks, words, vectors, job done and the older
  * document of that name gone, in one transaction; then the graph.
- * ERR_NOTFOUND when it was deleted meanwhile (nothing is stored). */
+ * ERR_NOTFOUND when it was deleted or its job cancelled meanwhile (nothing is stored). */
 enum err_code index_put(struct index *x, const char *id, const struct content *c, struct err *err);
 /* Many at once, e.g. by a bulk load: one transaction, one sync. */
 enum err_code index_put_many(struct index *x, int n, const char *const *ids,

@@ -54,6 +54,11 @@ void jobs_forget_document(struct index *x, int64_t seq)
     forget(x, -1, seq);
 }
 
+void jobs_drop(struct index *x, int64_t id)
+{
+    forget(x, id, -1);
+}
+
 void jobs_interrupt_document(struct index *x, int64_t seq)
 {
     pthread_mutex_lock(&x->running_lock);
@@ -346,8 +351,10 @@ enum err_code jobs_take(struct index *x, bool wait, const struct stop *stop, str
             return err_set(err, ERR_CANCELLED, "stopped");
         if (any_queued(x, &rc, err)) {
             rc = writer_run(&x->writer, take_job, took_job, &t, err);
+            if (!rc && (rc = jobs_find(x, t.id, a, out, err)) != OK)
+                (void)jobs_release(x, t.id, NULL);   /* who does not know it cannot read it */
             if (!rc)
-                return jobs_find(x, t.id, a, out, err);
+                return OK;
         }
         if (rc && rc != ERR_NOTFOUND)   /* not found: another worker was faster */
             return rc;

@@ -33,6 +33,8 @@ void jobs_wake(struct index *x);
 bool jobs_progress(struct index *x, int64_t id, const char *stage, int64_t done, int64_t total);
 /* Failed, with the reason the user sees; document `failed`. (Success is index_put.) */
 enum err_code jobs_fail(struct index *x, int64_t id, const char *reason, struct err *err);
+/* Nobody wants it any more (deleted, cancelled): its worker forgets how far it was. */
+void jobs_drop(struct index *x, int64_t id);
 /* Give back unfinished (we are stopping): queued again, attempt not counted. */
 enum err_code jobs_release(struct index *x, int64_t id, struct err *err);
 enum err_code jobs_cancel(struct index *x, int64_t id, struct err *err);  /* ERR_ARG when ended */

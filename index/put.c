@@ -251,6 +251,8 @@ static enum err_code find_document(struct conn *c, struct putting *p, struct err
     sql_done(st);
     if (state == DOC_READY)
         return err_set(err, ERR_ARG, "document %s is ready already", p->id);
+    if (state == DOC_FAILED)   /* told so, its owner must not find it ready after all */
+        return err_set(err, ERR_NOTFOUND, "document %s was given up meanwhile", p->id);
     return OK;
 }
 
@@ -271,9 +273,11 @@ static enum err_code list_older(struct conn *c, struct putting *p, int64_t **seq
         c, err, "SELECT seq FROM documents WHERE collection = ?1 AND "
                 "name = (SELECT name FROM documents WHERE seq = ?2) AND seq < ?2",
         "ii", p->shelf->id, p->seq);
-    if (!*seqs || !p->older || !st)
-        return err_set(err, ERR_NOMEM, "%lld older documents", (long long)count);
-    while (*n < count && sql_next(st, &rc, err))
+    if (!st)
+        return ERR_IO;
+    if (!*seqs || !p->older)
+        rc = err_set(err, ERR_NOMEM, "%lld older documents", (long long)count);
+    while (!rc && *n < count && sql_next(st, &rc, err))
         (*seqs)[(*n)++] = sqlite3_column_int64(st, 0);
     sql_done(st);
     return rc;

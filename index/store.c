@@ -236,7 +236,9 @@ static enum err_code quick_check(struct conn *c, struct err *err)
     if (!st)
         return ERR_IO;
     if (sql_next(st, &rc, err)) {
-        struct str said = sql_blob(st, 0);
+        struct str rest = sql_blob(st, 0), said = {NULL, 0};
+        while (str_split(&rest, '\n', &said))   /* of several lines the last says what */
+            ;
         if (!str_eqz(said, "ok"))
             rc = err_set(err, ERR_FORMAT, "carrel.db is damaged: %.*s", STR_ARG(said));
         sql_done(st);
@@ -354,7 +356,7 @@ static enum err_code open_all(struct index *x, struct err *err)
         rc = err_set(err, ERR_NOTFOUND, "no store in %s", x->dir);
     if (!rc && x->opt.must_exist) {
         char *db = index_path(x, "carrel.db");
-        if (!db || !file_exists(db))
+        if (!db || (!file_exists(db) && errno != EACCES))   /* the lock will say so */
             rc = err_set(err, ERR_NOTFOUND, "no store in %s", x->dir);
         free(db);
     }

@@ -19,10 +19,10 @@ static bool run_one(struct conn *c, struct task *t)
         t->rc = t->change(c, t->arg, &t->err);
     if (sqlite3_get_autocommit(c->db))
         return false;
-    if (t->rc)
-        (void)plain(c, "ROLLBACK TO task", NULL);
-    (void)plain(c, "RELEASE task", NULL);
-    return true;
+    /* What cannot be taken back must not be committed with the others. */
+    if (t->rc && plain(c, "ROLLBACK TO task", NULL) != OK)
+        return false;
+    return plain(c, "RELEASE task", t->rc ? NULL : &t->err) == OK;
 }
 
 static void fail_rest(struct task *group, const struct err *why)
@@ -32,6 +32,17 @@ static void fail_rest(struct task *group, const struct err *why)
             t->err = *why;
             t->rc = why->code ? why->code : ERR_IO;
         }
+}
+
+/* On a full disk a delete must still find room: what the log holds goes to where
+ * it belongs, and the log's own file is written over from its start. */
+static void reuse_log(struct conn *c, const struct task *group)
+{
+    bool full = false;
+    for (const struct task *t = group; t; t = t->next)
+        full |= t->rc == ERR_LIMIT;
+    if (full)
+        (void)sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 }
 
 static void run_group(struct conn *c, struct task *group)
@@ -51,6 +62,7 @@ static void run_group(struct conn *c, struct task *group)
             (void)plain(c, "ROLLBACK", NULL);
         fail_rest(group, &err);
     }
+    reuse_log(c, group);
     for (struct task *t = group; t; t = t->next)
         if (!t->rc && t->after)
             t->after(t->arg);

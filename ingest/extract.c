@@ -21,6 +21,7 @@
 extern char **environ;
 
 #define CPU_SECONDS 10
+#define KEEP_BYTES  ((size_t)4 << 20) /* of the result's room, from one file to the next */
 #define GRACE_MS    5000 /* the server keeps the time; we wait this much longer for it */
 
 struct extractor {
@@ -276,11 +277,13 @@ enum err_code extract_file(struct extractor *x, const char *path, const char *na
         close(pipes[0]);
     if (!rc)
         rc = take_reply(x, &reply, until, stop, err);
-    if (rc) {
+    if (rc)
         end_server(x); /* its next reply would belong to this file */
-        return rc == ERR_BUSY ? ERR_IO : rc;
-    }
-    return judge(x, &reply, (size_t)st.st_size, a, out, err);
+    else
+        rc = judge(x, &reply, (size_t)st.st_size, a, out, err);
+    if (x->result.cap > KEEP_BYTES) /* one large document must not cost its size for ever */
+        buf_free(&x->result);
+    return rc == ERR_BUSY ? ERR_IO : rc;
 }
 
 /* ---- what the kernel offers ---- */

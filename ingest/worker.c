@@ -150,9 +150,12 @@ static void fail(struct worker *w, const struct job *job, const char *reason)
     struct err err;
     struct ingest_stats one = {.failed = 1};
     char quoted[300];
+    enum err_code rc = jobs_fail(w->g->opt.index, job->id, reason, &err);
+    if (rc == ERR_NOTFOUND || rc == ERR_ARG) /* deleted, or it has ended otherwise */
+        return;
     log_info("ingest.failed", "job=%lld doc=%s reason=%s", (long long)job->id, job->document,
              log_quote(reason, quoted, sizeof(quoted)));
-    if (jobs_fail(w->g->opt.index, job->id, reason, &err) && err.code != ERR_NOTFOUND)
+    if (rc)
         log_error("ingest.fail", "job=%lld error=%s", (long long)job->id,
                   log_quote(err.msg, quoted, sizeof(quoted)));
     worker_count(w->g, &one);
@@ -181,7 +184,9 @@ static void store_one(struct worker *w, const struct prepared *p)
         count_stored(w, p);
     else if (rc == ERR_CANCELLED)
         give_back(w, &p->job);
-    else if (rc != ERR_NOTFOUND) { /* not found: deleted meanwhile, as asked */
+    else if (rc == ERR_NOTFOUND) /* deleted or cancelled meanwhile, as asked */
+        jobs_drop(w->g->opt.index, p->job.id);
+    else {
         err_wrap(&err, rc, "it could not be stored");
         fail(w, &p->job, err.msg);
     }
@@ -274,7 +279,9 @@ static void work_on(struct worker *w, struct prepared *p)
     enum err_code rc = prepare(w, p, &err);
     if (rc == ERR_CANCELLED)
         give_back(w, &p->job);
-    else if (rc && rc != ERR_NOTFOUND)
+    else if (rc == ERR_NOTFOUND)
+        jobs_drop(w->g->opt.index, p->job.id);
+    else if (rc)
         fail(w, &p->job, err.msg);
     if (rc) {
         arena_reset(&p->arena);

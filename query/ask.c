@@ -17,7 +17,7 @@
 #include "query/session.h"
 
 #define NO_EVIDENCE  "Nothing in these documents answers this question."
-#define NO_DOCUMENTS "There are no documents here yet that could answer this question."
+#define NO_DOCUMENTS "There are no documents here yet."
 #define DEGRADED_MAX 8
 #define OTHERS       2 /* passages kept for other documents than the one that has most */
 
@@ -251,7 +251,7 @@ static const char *finish_name(const struct asking *k)
 static json_t *render_reply(struct asking *k)
 {
     bool good = answered(k);
-    const char *none = k->found.n_hits ? NO_EVIDENCE : NO_DOCUMENTS;
+    const char *none = k->scope.collection.documents ? NO_EVIDENCE : NO_DOCUMENTS;
     enum grounded g = good ? ground_of(k->said.confidence, &k->cited.claims) : GROUNDED_NONE;
     json_t *o = json_object();
     json_put(o, "answer", good ? json_text(k->cited.answer) : json_string(none));

@@ -58,7 +58,8 @@ static void put_source(json_t *o, const struct hit *h)
 {
     json_put(o, "document_id", text(h->chunk.document));
     json_put(o, "document_name", text(h->chunk.document_name));
-    json_put(o, "uri", text(h->chunk.uri));
+    bool known = h->chunk.uri && h->chunk.uri[0];
+    json_put(o, "uri", known ? text(h->chunk.uri) : json_null());
     json_put(o, "chunk_id", json_integer(h->chunk.id));
 }
 

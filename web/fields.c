@@ -57,7 +57,7 @@ static enum err_code check_text(const struct field *f, struct str v, struct err 
 static enum err_code check_number(const struct field *f, double v, struct err *err)
 {
     if (!(v >= f->min && v <= f->max))
-        return err_set(err, ERR_ARG, "%s is %.15g, it must lie between %.15g and %.15g", f->name, v,
+        return err_set(err, ERR_ARG, "%s is %.16g, it must lie between %.16g and %.16g", f->name, v,
                        f->min, f->max);
     return OK;
 }

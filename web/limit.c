@@ -107,6 +107,8 @@ int limit_failures(struct limit *l, const struct address *a, double now_ms, bool
         if (e->at_ms > 0)
             e->failures -= (now_ms - e->at_ms) * per_ms;
         e->failures = (e->failures > 0 ? e->failures : 0) + (failed ? 1 : 0);
+        if (e->failures > LIMIT_FAILURES_MAX)   /* who goes on failing waits no longer for it */
+            e->failures = LIMIT_FAILURES_MAX;
         e->at_ms = now_ms;
         if (e->failures >= LIMIT_FAILURES_MAX)
             wait_s = 1 + (int)((e->failures - LIMIT_FAILURES_MAX + 1) / per_ms / 1000);

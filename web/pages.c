@@ -81,6 +81,11 @@ void page_citation_link(struct buf *b, const char *document, uint32_t start, uin
     buf_printf(b, "?start=%u&amp;end=%u#cited", start, end);
 }
 
+bool page_is_note(const json_t *warning)
+{
+    return str_eqz(field_text(warning, "code"), "page_furniture");
+}
+
 void page_bytes(struct buf *b, int64_t n)
 {
     static const char *const unit[] = {"KB", "MB", "GB", "TB"};

@@ -6,7 +6,9 @@
  * Threads   any; one owner per request. */
 #ifndef CARREL_WEB_PAGES_H
 #define CARREL_WEB_PAGES_H
+#include <stdbool.h>
 #include "base/err.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "web/fields.h"
 
@@ -36,5 +38,8 @@ void page_close(struct request *r, int status);
 void page_collections(struct request *r, const char *chosen);
 /* "/documents/ID?start=..&end=..#cited", escaped for an attribute. */
 void page_citation_link(struct buf *b, const char *document, uint32_t start, uint32_t end);
+/* Does this warning of a document tell only what was left out on purpose, so that
+ * nothing is amiss? */
+bool page_is_note(const json_t *warning);
 void page_bytes(struct buf *b, int64_t n);            /* "4.2 MB" */
 #endif

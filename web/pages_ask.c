@@ -1,4 +1,5 @@
 /* The ask page and the search page. */
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/utf8.h"
@@ -7,6 +8,7 @@
 #include "web/reply.h"
 
 #define SNIPPET 420              /* bytes of a passage on the search page */
+#define NEAREST 3                /* passages under a refusal */
 
 const struct field page_ask_fields[] = {
     {"q", FIELD_TEXT, 0, QUESTION_BYTES_MAX, false, NULL, "the question"},
@@ -129,14 +131,19 @@ static void heading_path(struct buf *b, const json_t *heading)
     }
 }
 
-static void quote(struct buf *b, const json_t *c, struct str text)
+/* `page`: the one that the card's head names. */
+static void quote(struct buf *b, const json_t *c, struct str text, int64_t page)
 {
     size_t cut = text.len > SNIPPET ? utf8_floor(text, SNIPPET) : text.len;
     buf_puts(b, "<blockquote><a href=\"");
     link_of(b, c);
     buf_puts(b, "\">");
     buf_html(b, str_sub(text, 0, cut));
-    buf_puts(b, cut < text.len ? " …</a></blockquote>" : "</a></blockquote>");
+    buf_puts(b, cut < text.len ? " …</a>" : "</a>");
+    if (field_int(c, "page", 0) != page)
+        buf_printf(b, " <span class=\"meta\">page&nbsp;%lld</span>",
+                   (long long)field_int(c, "page", 0));
+    buf_puts(b, "</blockquote>");
 }
 
 /* A source: where it is, and what is quoted from it: list[at] and all later
@@ -151,7 +158,7 @@ static void card(struct buf *b, const json_t *list, size_t at, const char *text_
     buf_puts(b, "\">");
     buf_html(b, field_text(c, "document_name"));
     if (page > 0)
-        buf_printf(b, ", page %lld", (long long)page);
+        buf_printf(b, ", page&nbsp;%lld", (long long)page);
     buf_puts(b, "</a>");
     if (json_array_size(heading) > 0) {
         buf_puts(b, "<p class=\"meta\">");
@@ -160,16 +167,17 @@ static void card(struct buf *b, const json_t *list, size_t at, const char *text_
     }
     for (size_t i = at; i < json_array_size(list); i++)
         if (field_int(json_array_get(list, i), "n", 0) == n)
-            quote(b, json_array_get(list, i), field_text(json_array_get(list, i), text_key));
+            quote(b, json_array_get(list, i), field_text(json_array_get(list, i), text_key), page);
     buf_puts(b, "</div></li>\n");
 }
 
-static void cards(struct buf *b, const char *title, const json_t *list, const char *text_key)
+static void cards(struct buf *b, const char *title, const json_t *list, const char *text_key,
+                  size_t most)
 {
     if (json_array_size(list) == 0)
         return;
     buf_printf(b, "<h2>%s</h2><ol class=\"cards\">\n", title);
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    for (size_t i = 0; i < json_array_size(list) && i < most; i++) {
         const json_t *c = json_array_get(list, i);
         if (citation_of(list, field_int(c, "n", 0), 0) == c) /* the first of its number */
             card(b, list, i, text_key);
@@ -199,9 +207,9 @@ static void whole_answer(struct buf *b, const json_t *reply)
     if (str_eqz(grounded, "partial"))
         buf_puts(b, "<p class=\"note warn\">Not every sentence has a source.</p>\n");
     degraded(b, json_object_get(reply, "degraded"));
-    cards(b, "Sources", citations, "quote");
+    cards(b, "Sources", citations, "quote", SIZE_MAX);
     if (none)
-        cards(b, "Nearest passages", json_object_get(reply, "nearest"), "text");
+        cards(b, "Nearest passages", json_object_get(reply, "nearest"), "text", NEAREST);
     buf_puts(b, "</section>\n");
 }
 
@@ -269,7 +277,7 @@ static void search_hits(struct request *r, const struct search_request *q,
     degraded(b, json_object_get(o, "degraded"));
     buf_printf(b, "<p class=\"standing\" role=\"status\">%zu passage%s in %.0f ms</p>",
                json_array_size(hits), json_array_size(hits) == 1 ? "" : "s", found->ms.total_ms);
-    cards(b, "Passages", hits, "text");
+    cards(b, "Passages", hits, "text", SIZE_MAX);
     json_decref(o);
 }
 

@@ -70,15 +70,23 @@ static void progress(struct buf *b, const struct document *d)
     buf_puts(b, "</p>");
 }
 
+/* The first that tells of something missing; notes stand on the document's page. */
 static void warnings(struct buf *b, const struct document *d)
 {
     json_t *list = NULL;
     if (!d->warnings || json_read(str_of(d->warnings), &list, NULL) != OK)
         return;
-    size_t n = json_array_size(list);
-    if (n > 0) {
+    const json_t *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *w = json_array_get(list, i);
+        if (page_is_note(w))
+            continue;
+        first = n++ ? first : w;
+    }
+    if (first) {
         buf_puts(b, "<p class=\"note warn\">");
-        buf_html(b, field_text(json_array_get(list, 0), "message"));
+        buf_html(b, field_text(first, "message"));
         if (n > 1)
             buf_printf(b, ", and %zu more", n - 1);
         buf_puts(b, "</p>");
@@ -120,7 +128,7 @@ static void filter_form(struct request *r, const char *collection, int state)
 {
     struct buf *b = &r->reply.body;
     buf_puts(b, "<form class=\"filter\" method=\"get\" action=\"/documents\"><label "
-                "class=\"inline\">Show <select name=\"state\" aria-label=\"State\"><option "
+                "class=\"inline\">State <select name=\"state\"><option "
                 "value=\"\">all</option>");
     for (int s = 0; s < DOC_STATES; s++)
         buf_printf(b, "<option value=\"%s\"%s>%s</option>",

@@ -171,9 +171,10 @@ static void put_warnings(struct buf *b, const char *text)
     for (size_t i = 0; i < json_array_size(list) && i < 20; i++) {
         const json_t *w = json_array_get(list, i);
         int64_t page = field_int(w, "page", 0);
-        buf_puts(b, "<p class=\"note warn\">");
+        bool note = page_is_note(w);
+        buf_puts(b, note ? "<p class=\"meta\">" : "<p class=\"note warn\">");
         buf_html(b, field_text(w, "message"));
-        if (page > 0)
+        if (page > 0 && !note && !str_starts(field_text(w, "message"), STR("page ")))
             buf_printf(b, " (page %lld)", (long long)page);
         buf_puts(b, "</p>\n");
     }

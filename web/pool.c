@@ -102,7 +102,11 @@ enum err_code pool_push(struct pool *p, struct task *t, struct err *err)
     enum err_code rc = OK;
     t->next = NULL;
     pthread_mutex_lock(&p->lock);
-    if (p->closing || p->running + p->waiting >= p->size + p->queue) {
+    if (p->closing) {
+        rc = err_set(err, ERR_BUSY, "the server is stopping");
+        goto done;
+    }
+    if (p->running + p->waiting >= p->size + p->queue) {
         rc = err_set(err, ERR_BUSY, "%d %s requests run and %d wait: try again", p->running,
                      p->name, p->waiting);
         goto done;

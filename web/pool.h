@@ -1,7 +1,7 @@
 /* web/pool.h - threads that answer, so that the connection threads never wait.
  *
  * A pool grows to its size as work comes and keeps a bounded queue: work beyond
- * it is refused at once (ERR_BUSY), which the server turns into 429.
+ * it is refused at once (ERR_BUSY), which the server turns into 429 (503 when it stops).
  * Threads   locks inside: any thread may push. Memory  pool_free releases all. */
 #ifndef CARREL_WEB_POOL_H
 #define CARREL_WEB_POOL_H

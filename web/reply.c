@@ -99,7 +99,12 @@ void reply_refuse(struct request *r, int status, const char *static_code, const 
 void reply_fail(struct request *r, enum err_code rc, const struct err *err)
 {
     const struct route_error *e = route_error(rc);
-    reply_refuse(r, e->status, e->code, err && err->msg[0] ? err->msg : err_name(rc));
+    const char *why = err && err->msg[0] ? err->msg : err_name(rc);
+    bool sent = r->has_body || !r->route || r->route->body != BODY_NONE;
+    if (rc == ERR_LIMIT && !sent && strcmp(r->method, "GET") != 0 && !r->head_only)
+        reply_refuse(r, 507, "storage_full", why); /* nothing came that could be too large */
+    else
+        reply_refuse(r, e->status, e->code, why);
 }
 
 json_t *reply_failure_json(const struct request *r)

@@ -304,8 +304,9 @@ static enum MHD_Result dispatch(struct request *r)
     MHD_suspend_connection(r->conn);
     if (pool_push(p, &r->task, &err) == OK)
         return MHD_YES;
+    bool stopping = stop_asked(&r->web->stop);
     reply_header(r, "Retry-After", "2");
-    reply_refuse(r, 429, "too_many_requests", err.msg);
+    reply_refuse(r, stopping ? 503 : 429, stopping ? "stopping" : "too_many_requests", err.msg);
     page_failure(r);
     r->state = REQUEST_DONE;
     request_release(r);
@@ -549,20 +550,27 @@ const char *web_url(const struct web *w)
     return w->url;
 }
 
-/* Nothing new comes in; what runs sees its stop; the pools end when all have
- * answered, so that no connection is suspended any more; the answers get a
- * moment to leave. */
+/* A moment, 1 s at most, for requests that are being read, run or answered. */
+static void let_finish(struct web *w)
+{
+    for (int i = 0; i < 100 && atomic_load(&w->in_flight) > 0; i++)
+        usleep(10000);
+}
+
+/* Nothing new comes in; what runs sees its stop; a request that is half read
+ * still gets its answer; the pools end when all have answered, so that no
+ * connection is suspended any more; the answers get a moment to leave. */
 void web_stop(struct web *w)
 {
     if (!w)
         return;
     stop_set(&w->stop);
     door_stop(w->door);
+    let_finish(w);
     pool_stop(w->waits);
     pool_stop(w->asks);
     pool_stop(w->quick);
-    for (int i = 0; i < 100 && atomic_load(&w->in_flight) > 0; i++)
-        usleep(10000);
+    let_finish(w);
     if (w->daemon)
         MHD_stop_daemon(w->daemon);
     door_close(w->door);

@@ -324,12 +324,14 @@ enum err_code charset_decode(struct str bytes, const char *declared, size_t max_
         undo(out);
     }
     size_t zeros = c.zeros[0] + c.zeros[1] + c.zeros[2] + c.zeros[3];
-    if (zeros * 50 > c.bytes || c.controls * 4 > c.bytes)
+    bool strict = utf8_valid(str_sub(bytes, skip, bytes.len));
+    /* Of random bytes a tenth are control characters; of legacy text none. */
+    size_t most = strict ? c.bytes / 4 : c.bytes / 20;
+    if (zeros * 50 > c.bytes || c.controls > most)
         return err_set(err, ERR_FORMAT,
                        "this is not text: %zu of its first %zu bytes are zero"
                        " and %zu are control characters",
                        zeros, c.bytes, c.controls - zeros);
-    bool strict = utf8_valid(str_sub(bytes, skip, bytes.len));
     if (strict && !(escapes(bytes) && c.multi == 0)) {
         as_it_is(out, skip);
         return OK;

@@ -1,9 +1,11 @@
 """Every verb of the command line, with and without a running server."""
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
+import termios
 import time
 
 import lib
@@ -76,6 +78,9 @@ def an_unknown_verb_or_option_names_the_nearest():
     r = lib.carrel("search", "--tpo", "3", "x")
     lib.same(r.rc, 2)
     lib.check("did you mean --top?" in r.err, r.err)
+    r = lib.carrel("--top", "3", "search", "x")
+    lib.same(r.rc, 2)
+    lib.check("`carrel VERB --top" in r.err, r.err)
     lib.same(lib.carrel().rc, 2)
     lib.same(lib.carrel("search", "--top", "many", "x").rc, 2)
     lib.same(lib.carrel("search", "--top").rc, 2)
@@ -203,8 +208,74 @@ def ask_answers_with_citations_that_hold_and_refuses_what_is_not_there():
         lib.check(f"carrel show {out['citations'][0]['document_id'][:12]}:" in people.out, people.out)
         refusal = box.run("ask", "Who won the chess tournament of 1972 in Reykjavik?").out
         lib.same(refusal.count(refusal.splitlines()[0]), 1, "times that a refusal is printed")
+        lib.check("The nearest passages:" in refusal and "carrel show" in refusal, refusal)
         none = box.result("ask", "Who won the chess tournament of 1972 in Reykjavik?", rc=4)
         lib.same((none["grounded"], none["finish_reason"], none["citations"]), ("none", "refused", []))
+
+
+@lib.test
+def an_empty_store_is_not_blamed_for_the_answer_it_cannot_give():
+    with lib.scratch() as home:
+        box = Box(home)
+        box.result("add", "--name", "gone.txt", "-", stdin="Rent is due on the third.")
+        box.result("rm", "gone.txt")
+        box.result("collection", "add", "later")
+        for where in ([], ["--collection", "later"]):
+            r = box.run("ask", "When is rent due?", *where)
+            lib.same(r.rc, 4)
+            lib.same(r.out.strip(), "There are no documents here yet.")
+
+
+@lib.test
+def ask_names_a_source_once_and_its_quotes_beneath():
+    with lib.scratch() as home:
+        box = Box(home)
+        text = "The ferry leaves Oban at nine. The ferry leaves Mull at ten. " \
+               "The ferry leaves Iona at eleven. The harbour kiosk sells soup."
+        box.result("add", "--name", "ferry.txt", "-", stdin=text)
+        asked = "When does the ferry leave Oban, Mull and Iona?"
+        quotes = box.result("ask", asked)["citations"]
+        out = box.run("ask", asked).out
+        heads = [n for n in out.splitlines() if n.startswith("[")]
+        lib.check(len(quotes) > 1, f"{len(quotes)} citations: the question tries nothing")
+        lib.same(heads, ["[1] ferry.txt"])
+        lib.same(out.count("carrel show"), len(quotes))
+        for q in quotes:
+            lib.check(f'"{q["quote"]}"' in out, out)
+
+
+@lib.test
+def answers_break_between_words_on_a_terminal():
+    with lib.scratch() as home:
+        box = filled(home)
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 40))
+        done = subprocess.run([lib.BIN, "ask", "When is rent due?", "--data", box.store], stdout=theirs,
+                              stdin=subprocess.DEVNULL, env=lib.clean_env(home), timeout=60, check=False)
+        os.close(theirs)
+        seen = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        lib.same(done.returncode, 0)
+        for line in seen.splitlines():
+            lib.check(len(line) <= 40 or "carrel show" in line, f"{len(line)} columns: {line}")
+        plain = box.run("ask", "When is rent due?").out
+        lib.same(seen.split(), plain.split(), "the words, broken or not")
+
+
+@lib.test
+def a_pipe_that_is_closed_early_is_no_error_and_a_full_disk_is():
+    with lib.scratch() as home:
+        box = filled(home)
+        ls = [lib.BIN, "ls", "--data", box.store]
+        ours, theirs = os.pipe()
+        os.close(ours)
+        r = subprocess.run(ls, stdout=theirs, stderr=subprocess.PIPE, env=lib.clean_env(home), check=False)
+        os.close(theirs)
+        lib.same((r.returncode, r.stderr), (0, b""))
+        with open("/dev/full", "wb") as full:
+            r = subprocess.run(ls, stdout=full, stderr=subprocess.PIPE, env=lib.clean_env(home), check=False)
+        lib.same(r.returncode, 1)
+        lib.check(b"could not be written" in r.stderr, r.stderr)
 
 
 @lib.test
@@ -220,6 +291,7 @@ def show_takes_ids_beginnings_names_and_ranges():
         lib.check(box.run("show", "--text", doc["id"]).out.startswith("The annual meeting"))
         lib.check(box.result("show", "--chunks", doc["id"])["chunks"])
         lib.same(box.run("show", doc["id"] + ":0-999999").rc, 2)
+        lib.same(box.run("show", doc["id"] + ":9-4").rc, 2, "a range that runs backwards")
         lib.same(box.run("show", "f" * 32).rc, 4)
         lib.same(box.run("show", "no such name").rc, 4)
 
@@ -262,6 +334,23 @@ def collections_are_searched_apart():
         lib.same(box.result("collection", "rm", "legal")["deleted"]["documents"], 1)
         lib.same(box.run("collection", "rm", "legal").rc, 4)
         lib.same(box.run("collection", "add", "a b/c").rc, 2)
+
+
+@lib.test
+def a_collection_of_another_encoder_is_refused_with_the_commands_that_help():
+    other = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden", "bert_tiny.gguf")
+    with lib.scratch() as home:
+        box = filled(home)
+        box.run = lambda *args, **kw: lib.carrel(*args, data_dir=box.store, cwd=home, env={
+            **lib.clean_env(home), "CARREL_EMBED_MODEL": other}, **kw)
+        r = box.run("add", box.notes)
+        lib.same(r.rc, 13, r.err)
+        lib.check("carrel collection rm default" in r.err and "carrel add --collection" in r.err, r.err)
+        lib.check("another encoder" in str(box.result("search", "rent")["degraded"]), "searched by meaning, unsaid")
+        box.result("add", box.notes, "--collection", "fresh")
+        box.result("collection", "rm", "default")
+        box.result("add", box.notes)
+        lib.same(box.result("search", "rent")["degraded"], [])
 
 
 @lib.test

@@ -170,6 +170,22 @@ def an_answer_cites_stored_bytes_and_the_stream_says_the_same():
         same([v["quote"] for name, v in told if name == "citation"],
              [c["quote"] for c in r["citations"]])
         check("answer" not in told[-1][1], "done repeats the answer")
+        hit = s.search(question)["hits"][0]
+        same((hit["uri"], r["citations"][0]["uri"]), (None, None), "the uri of what came from none")
+
+
+@lib.test
+def a_conversation_begins_with_an_empty_id_and_goes_on():
+    with lib.Server() as s:
+        filled(s)
+        first = s.post("/v1/ask", {"question": "How long is the giant otter?", "conversation_id": ""}).json()
+        check(re.fullmatch("[0-9a-f]{32}", first["conversation_id"]), first["conversation_id"])
+        later = s.post("/v1/ask", {"question": "Where does it live?",
+                                   "conversation_id": first["conversation_id"]}).json()
+        same(later["conversation_id"], first["conversation_id"], "the conversation")
+        check("giant otter" in later["search_query"], later["search_query"])
+        same(s.ask("How long is the giant otter?")["conversation_id"], None, "unasked")
+        error(s.post("/v1/ask", {"question": "x", "conversation_id": "0" * 32}), 404, "not_found")
 
 
 @lib.test
@@ -430,6 +446,8 @@ def pages_ask_for_a_key_once_and_keep_it_in_a_strict_cookie():
             r = s.get("/v1/documents", headers={"Authorization": "Bearer nonsense"})
         same(r.status, 429, "status after 40 wrong keys")
         check(int(r.headers["retry-after"]) >= 1, "no Retry-After")
+        r = s.get("/v1/documents", headers={"Authorization": "Bearer " + key})
+        same(r.status, 200, "status of the right key after 40 wrong ones from its address")
 
 
 @lib.test

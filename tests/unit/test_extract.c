@@ -202,6 +202,7 @@ TEST(kinds_that_are_not_read_say_what_they_are)
         {{"", 0}, "a.txt", "empty"},
         {{" \n\t\n", 4}, "a.txt", "no text"},
         {{"a\0b\0\0\0\0\0\0\0\1\2\3", 14}, "a.txt", "not text"},
+        {{"\x8f\xd1k\x05\xe3Q\x9a\xf0#\xc8\x7f\xb2\x13\xa6W\xee", 16}, "a.bin", "not text"},
     };
     for (size_t i = 0; i < sizeof(CASES) / sizeof(*CASES); i++) {
         struct reading *r = read_as(CASES[i].bytes, CASES[i].name, "");

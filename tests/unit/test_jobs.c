@@ -123,6 +123,28 @@ TEST(a_cancelled_job_stops_its_worker)
     index_close(x);
 }
 
+TEST(a_document_whose_job_was_cancelled_does_not_become_ready)
+{
+    struct index *x = store_new();
+    struct arena a = {0};
+    struct err err = {0};
+    struct content c = {.text = STR("late"), .title = "", .mime = ""};
+    struct added d = store_add(x, "a", "text", NULL);
+    take(x, &a);
+    CHECK_OK(jobs_cancel(x, d.job, &err), &err);
+    CHECK_ERR(index_put(x, d.id, &c, NULL), ERR_NOTFOUND);
+    CHECK_INT(state_of(x, d.id), DOC_FAILED);
+    jobs_drop(x, d.job);
+    CHECK(jobs_progress(x, d.job, "embed", 1, 1));   /* forgotten: nobody objects */
+    CHECK_OK(jobs_retry(x, d.job, &err), &err);
+    take(x, &a);
+    CHECK_OK(index_put(x, d.id, &c, &err), &err);
+    CHECK_INT(state_of(x, d.id), DOC_READY);
+    store_check(x);
+    arena_deinit(&a);
+    index_close(x);
+}
+
 TEST(removing_a_document_stops_the_worker_that_reads_it)
 {
     struct index *x = store_new();

@@ -116,6 +116,17 @@ TEST(pages_links_to_a_citation_are_fit_for_an_attribute)
     buf_free(&b);
 }
 
+TEST(pages_tell_what_was_left_out_on_purpose_from_what_is_missing)
+{
+    json_t *note = json_pack("{s:s}", "code", "page_furniture");
+    json_t *alarm = json_pack("{s:s}", "code", "page_empty"), *bare = json_object();
+    CHECK(page_is_note(note));
+    CHECK(!page_is_note(alarm) && !page_is_note(bare));
+    json_decref(note);
+    json_decref(alarm);
+    json_decref(bare);
+}
+
 TEST(pages_say_sizes_as_people_do)
 {
     static const struct { int64_t n; const char *want; } sizes[] = {

@@ -34,6 +34,7 @@ TEST(pool_refuses_what_is_beyond_its_queue_and_runs_the_rest)
     pool_stop(p);
     CHECK_INT(ran, 5);
     CHECK_ERR(pool_push(p, &jobs[0].task, &err), ERR_BUSY);
+    CHECK(strstr(err.msg, "stopping"));
     pool_free(p);
 }
 

@@ -23,7 +23,7 @@ function card(list, key) {
   const n = el('span', 'n', String(c.n));
   n.setAttribute('aria-hidden', 'true');
   const body = el('div');
-  const where = el('a', 'where', c.document_name + (c.page ? `, page ${c.page}` : ''));
+  const where = el('a', 'where', c.document_name + (c.page ? `, page\u00a0${c.page}` : ''));
   where.href = sourceLink(c);
   body.append(where);
   if (c.heading && c.heading.length) body.append(el('p', 'meta', c.heading.join(' › ')));
@@ -33,6 +33,7 @@ function card(list, key) {
     a.href = sourceLink(one);
     const quote = el('blockquote');
     quote.append(a);
+    if (one.page !== c.page) quote.append(' ', el('span', 'meta', `page\u00a0${one.page}`));
     body.append(quote);
   }
   li.append(n, body);
@@ -144,14 +145,14 @@ function ask(form) {
     const prose = section.querySelector('.prose');
     if (reply.grounded === 'none') {
       section.classList.add('refused');
-      if (!text) prose.after(el('p', 'note', 'The documents do not answer this.'));
+      if (!text) prose.after(el('p', 'note', 'Nothing in these documents answers this question.'));
     }
     if (reply.grounded === 'partial')
       section.append(el('p', 'note warn', 'Not every sentence has a source.'));
     for (const d of reply.degraded || []) section.append(el('p', 'note warn', d));
     if (citations.length) section.append(...cards('Sources', citations, 'quote'));
     if (reply.grounded === 'none' && (reply.nearest || []).length)
-      section.append(...cards('Nearest passages', reply.nearest, 'text'));
+      section.append(...cards('Nearest passages', reply.nearest.slice(0, 3), 'text'));
   }
 
   form.addEventListener('submit', e => {
