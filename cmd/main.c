@@ -26,7 +26,7 @@ static const struct verb verbs[] = {
     {"job", cmd_job, "see, cancel and retry what is being read"},
     {"key", cmd_key, "make and revoke API keys"},
     {"check", cmd_check, "verify the store"},
-    {"reindex", cmd_reindex, "build the search graphs again"},
+    {"reindex", cmd_reindex, "build the search graphs, or the vectors, again"},
     {"config", cmd_config, "show or check the configuration"},
     {"models and measuring", NULL, NULL},
     {"embed", cmd_embed, "text to vectors"},

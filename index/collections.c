@@ -113,8 +113,9 @@ enum err_code index_collection(struct index *x, const char *name, const char *st
         rc = find(x, name, a, out, err);
     if (!rc && stamp && (strcmp(stamp, out->stamp) != 0 || dim != out->dim))
         return err_set(err, ERR_INCOMPATIBLE, "collection \"%s\" was embedded by another encoder: "
-                       "`carrel add --collection NEW PATH...` puts documents into one of their own, "
-                       "`carrel collection rm %s` makes room for them here", name, name);
+                       "`carrel reindex --embed --collection %s` embeds it anew by this one, `carrel "
+                       "add --collection NEW PATH...` puts documents into one of their own", name,
+                       name);
     return rc;
 }
 

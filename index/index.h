@@ -67,6 +67,23 @@ enum err_code index_collections(struct index *x, struct arena *a, struct collect
 enum err_code index_collection_remove(struct index *x, const char *name, int64_t *documents,
                                       struct err *err);
 
+/* What an encoder is given of a chunk. */
+struct passage { struct str context, heading, text; };
+struct reembed {
+    const char *stamp;         /* of the encoder that comes */
+    int dim;
+    enum err_code (*embed)(void *arg, const struct passage *p, int n, float *out /* [n][dim] */,
+                           struct err *err);
+    void (*progress)(void *arg, int64_t done, int64_t total);   /* may be NULL */
+    void *arg;
+};
+/* Embed all chunks of a collection anew: a second generation beside the first,
+ * which takes its place in one transaction, with the stamp. Nothing changes on
+ * failure. ERR_BUSY when its documents changed meanwhile; ERR_NOTFOUND. The
+ * caller sees to it that nobody searches it in that moment. */
+enum err_code index_reembed(struct index *x, const char *collection, const struct reembed *r,
+                            const struct stop *stop, struct err *err);
+
 /* ---- documents ---- */
 enum document_state { DOC_QUEUED, DOC_RUNNING, DOC_READY, DOC_FAILED, DOC_STATES };
 const char *document_state_name(enum document_state s);

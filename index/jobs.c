@@ -364,6 +364,14 @@ enum err_code jobs_take(struct index *x, bool wait, const struct stop *stop, str
     }
 }
 
+static enum err_code nothing(struct conn *c, void *arg, struct err *err)
+{
+    (void)c;
+    (void)arg;
+    (void)err;
+    return OK;
+}
+
 enum err_code jobs_wait_document(struct index *x, const char *id, int timeout_ms,
                                  const struct stop *stop, struct err *err)
 {
@@ -381,8 +389,10 @@ enum err_code jobs_wait_document(struct index *x, const char *id, int timeout_ms
         enum err_code rc = sql_int(c, &state, &ignored, "SELECT state FROM documents WHERE id = ?1",
                                    "b", (struct str){(char *)raw, 16});
         reader_give(x, c);
-        if (rc == ERR_NOTFOUND || (!rc && (state == DOC_READY || state == DOC_FAILED)))
+        if (rc == ERR_NOTFOUND || (!rc && state == DOC_FAILED))
             return OK;
+        if (!rc && state == DOC_READY)   /* its commit is seen before its passages are: let it end */
+            return writer_run(&x->writer, nothing, NULL, NULL, err);
         if (rc)
             return err_set(err, rc, "%s", ignored.msg);
         if (stop_asked(stop))

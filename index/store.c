@@ -281,8 +281,8 @@ static enum err_code prepare(struct index *x, struct conn *c, bool unclean, stru
     return OK;
 }
 
-static enum err_code open_shelf(struct index *x, struct conn *c, int64_t id, const char *name,
-                                int dim, struct err *err)
+enum err_code store_open_shelf(struct index *x, struct conn *c, int64_t id, const char *name,
+                               int dim, struct err *err)
 {
     struct shelf *s;
     enum err_code rc = shelf_new(x, id, name, dim, &s, err);
@@ -308,7 +308,7 @@ static enum err_code open_shelves(struct index *x, struct err *err)
     while (st && !rc && sql_next(st, &rc, err)) {
         char name[64];
         sql_copy(st, 1, name, sizeof(name));
-        rc = open_shelf(x, c, sqlite3_column_int64(st, 0), name, sqlite3_column_int(st, 2), err);
+        rc = store_open_shelf(x, c, sqlite3_column_int64(st, 0), name, sqlite3_column_int(st, 2), err);
     }
     sql_done(st);
     reader_give(x, c);

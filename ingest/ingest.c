@@ -271,3 +271,54 @@ enum err_code ingest_collection(struct ingest *g, const char *name, bool create,
         return err_set(err, ERR_NOMEM, "an encoder's stamp");
     return index_collection(o->index, name, stamp, s->dim, settings, create, a, out, err);
 }
+
+/* ---- another encoder ---- */
+
+struct reembedding {
+    struct embed *embed;
+    void (*progress)(void *arg, int64_t done, int64_t total);
+    void *arg;
+    const struct stop *stop;
+};
+
+static enum err_code embed_passages(void *arg, const struct passage *p, int n, float *out,
+                                    struct err *err)
+{
+    struct reembedding *g = arg;
+    struct arena a = {0};
+    struct str *texts = arena_alloc(&a, (size_t)n, sizeof(*texts));
+    enum err_code rc = texts ? OK : err_set(err, ERR_NOMEM, "%d texts", n);
+    for (int i = 0; i < n && !rc; i++) {
+        texts[i] = worker_text(&p[i], &a);
+        if (!texts[i].ptr)
+            rc = err_set(err, ERR_NOMEM, "the text of a passage");
+    }
+    if (!rc)
+        rc = embed_texts(g->embed, texts, n, out, NULL, g->stop, err);
+    arena_deinit(&a);
+    return rc;
+}
+
+static void tell_progress(void *arg, int64_t done, int64_t total)
+{
+    struct reembedding *g = arg;
+    if (g->progress)
+        g->progress(g->arg, done, total);
+}
+
+enum err_code ingest_reembed(struct index *x, struct embed *e, const char *collection,
+                             void (*progress)(void *arg, int64_t done, int64_t total), void *arg,
+                             const struct stop *stop, struct err *err)
+{
+    struct arena a = {0};
+    struct reembedding g = {.embed = e, .progress = progress, .arg = arg, .stop = stop};
+    struct reembed r = {.stamp = stamp_json(embed_stamp(e), &a),
+                        .dim = embed_stamp(e)->dim,
+                        .embed = embed_passages,
+                        .progress = tell_progress,
+                        .arg = &g};
+    enum err_code rc = r.stamp ? index_reembed(x, collection, &r, stop, err)
+                               : err_set(err, ERR_NOMEM, "an encoder's stamp");
+    arena_deinit(&a);
+    return rc;
+}

@@ -42,6 +42,11 @@ const char *ingest_sandbox(const struct ingest *g);
 struct plain { const char *name; struct str title, text; };
 enum err_code ingest_plain(struct ingest *g, const char *collection, const struct plain *docs,
                            int n, const struct stop *stop, struct err *err);
+/* Embed all passages of a collection anew by `e` (index_reembed); needs no
+ * struct ingest. progress may be NULL. */
+enum err_code ingest_reembed(struct index *x, struct embed *e, const char *collection,
+                             void (*progress)(void *arg, int64_t done, int64_t total), void *arg,
+                             const struct stop *stop, struct err *err);
 /* The collection's encoder stamp and chunk settings as JSON text for index_collection. In arena. */
 enum err_code ingest_collection(struct ingest *g, const char *name, bool create, struct arena *a,
                                 struct collection *out, struct err *err);

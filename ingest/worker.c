@@ -57,16 +57,16 @@ static enum err_code count_tokens(void *arg, struct str text, int *n, struct err
 /* What is embedded: the document's context, the headings above a passage, a line
  * each, and the passage; from the heading on that the passage itself begins
  * with, nothing is repeated. */
-static struct str embed_text(const struct content *c, const struct chunk *k, struct arena *a)
+struct str worker_text(const struct passage *p, struct arena *a)
 {
-    struct str body = str_sub(c->text, k->start, k->end), rest = k->heading, one;
+    struct str rest = p->heading, one;
     size_t keep = 0;
-    while (str_split(&rest, '\n', &one) && !str_starts(body, one))
-        keep = (size_t)(one.ptr + one.len - k->heading.ptr);
-    if (!keep && !c->context.len)
-        return body;
-    struct str parts[] = {c->context, str_sub(k->heading, 0, keep), body};
-    char *made = arena_alloc(a, c->context.len + keep + body.len + 3, 1), *at = made;
+    while (str_split(&rest, '\n', &one) && !str_starts(p->text, one))
+        keep = (size_t)(one.ptr + one.len - p->heading.ptr);
+    if (!keep && !p->context.len)
+        return p->text;
+    struct str parts[] = {p->context, str_sub(p->heading, 0, keep), p->text};
+    char *made = arena_alloc(a, p->context.len + keep + p->text.len + 3, 1), *at = made;
     for (int i = 0; made && i < 3; i++) {
         memcpy(at, parts[i].ptr ? parts[i].ptr : "", parts[i].len);
         at += parts[i].len;
@@ -103,7 +103,9 @@ static enum err_code embed_chunks(struct ingest *g, int64_t job, struct content 
         struct str texts[EMBED_STEP];
         int n = c->n_chunks - i < EMBED_STEP ? c->n_chunks - i : EMBED_STEP;
         for (int k = 0; k < n; k++) {
-            texts[k] = embed_text(c, &c->chunks[i + k], a);
+            const struct chunk *one = &c->chunks[i + k];
+            texts[k] = worker_text(&(struct passage){c->context, one->heading,
+                                                     str_sub(c->text, one->start, one->end)}, a);
             if (!texts[k].ptr)
                 return err_set(err, ERR_NOMEM, "the text of a passage");
         }

@@ -21,6 +21,8 @@ struct ingest {
     struct ingest_stats stats;
 };
 
+/* What is embedded of a passage; borrowed, or in arena (ptr NULL without memory). */
+struct str worker_text(const struct passage *p, struct arena *a);
 /* Cut and embed a text: chunks, vectors and tokens of `c`, in arena. Counts
  * into the statistics. `job` 0: no progress to report. */
 enum err_code worker_prepare(struct ingest *g, int64_t job, struct content *c, struct arena *a,

@@ -345,11 +345,14 @@ def a_collection_of_another_encoder_is_refused_with_the_commands_that_help():
             **lib.clean_env(home), "CARREL_EMBED_MODEL": other}, **kw)
         r = box.run("add", box.notes)
         lib.same(r.rc, 13, r.err)
-        lib.check("carrel collection rm default" in r.err and "carrel add --collection" in r.err, r.err)
+        lib.check("carrel reindex --embed --collection default" in r.err and "carrel add --collection" in r.err, r.err)
         lib.check("another encoder" in str(box.result("search", "rent")["degraded"]), "searched by meaning, unsaid")
         box.result("add", box.notes, "--collection", "fresh")
-        box.result("collection", "rm", "default")
-        box.result("add", box.notes)
+        before = box.result("ls")["documents"]
+        lib.check(box.result("reindex", "--embed")["vectors"] > 0, "no vectors")
+        lib.same(box.result("ls")["documents"], before)
+        lib.same(box.result("check", "--deep")["findings"], 0)
+        lib.same(box.result("add", box.notes)["added"], 0)
         lib.same(box.result("search", "rent")["degraded"], [])
 
 

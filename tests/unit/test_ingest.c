@@ -124,6 +124,53 @@ TEST(a_passage_is_found_by_the_words_of_its_files_name_until_it_is_deleted)
     close_box(&b);
 }
 
+static void nearest(struct box *b, const char *question, struct near_hit hits[8], int *n)
+{
+    float q[4096];
+    struct err err;
+    CHECK_OK(embed_query(b->embed, str_of(question), q, &err), &err);
+    CHECK_OK(index_near(b->index, "default", q, 8, 64, NULL, hits, n, &err), &err);
+}
+
+/* A linked vector's score went through 1 - (1 - dot), a waiting one's did not. */
+static void check_same_hits(const struct near_hit *a, const struct near_hit *b, int n)
+{
+    for (int i = 0; i < n; i++) {
+        CHECK_INT(a[i].chunk, b[i].chunk);
+        CHECK_NEAR(a[i].score, b[i].score, 1e-6);
+    }
+}
+
+TEST(embedding_a_collection_anew_gives_the_same_vectors_and_a_stopped_one_changes_nothing)
+{
+    struct box b = open_box(1);
+    const char *texts[] = {"# Rent\n\nRent is due on the third.", "# Cats\n\nCats are welcome.", "???"};
+    struct near_hit before[8], after[8];
+    struct stop stop = {0};
+    struct err err;
+    int n, m, findings;
+    for (int i = 0; i < 3; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "part_%d.md", i);
+        CHECK_INT(wait_for(&b, add(&b, name, str_of(texts[i])).id).state, DOC_READY);
+    }
+    nearest(&b, "when is the rent due", before, &n);
+    CHECK(n >= 2);
+    stop_set(&stop);
+    CHECK_ERR(ingest_reembed(b.index, b.embed, "default", NULL, NULL, &stop, &err), ERR_CANCELLED);
+    nearest(&b, "when is the rent due", after, &m);
+    CHECK_INT(m, n);
+    check_same_hits(after, before, n);
+    CHECK_OK(ingest_reembed(b.index, b.embed, "default", NULL, NULL, NULL, &err), &err);
+    nearest(&b, "when is the rent due", after, &m);
+    CHECK_INT(m, n);
+    check_same_hits(after, before, n);
+    CHECK_OK(index_check(b.index, true, print_finding, NULL, &findings, &err), &err);
+    CHECK_INT(findings, 0);
+    CHECK_ERR(ingest_reembed(b.index, b.embed, "nowhere", NULL, NULL, NULL, &err), ERR_NOTFOUND);
+    close_box(&b);
+}
+
 TEST(a_document_that_cannot_be_read_fails_with_its_reason_and_stops_nothing)
 {
     struct box b = open_box(1);
