@@ -4,11 +4,10 @@
 # Makes a minimal system with debootstrap in FOLDER (a scratch one by default),
 # copies this checkout into it (with CARREL_DATA, when set, beside it), runs both
 # inside and prints how long each took and how much disk it needed. Wants root, a
-# network, debootstrap and some 3 GB; nothing outside FOLDER is touched.
+# network (MIRROR names another mirror than debootstrap's own), debootstrap and some 3 GB; nothing outside FOLDER is touched.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
 box=${1:-$(mktemp -d /var/tmp/carrel-bare-XXXXXX)}
-mirror=${MIRROR:-http://deb.debian.org/debian}
 
 say() { printf '%s\n' "== $*"; }
 used() { du -sm --one-file-system "$box" | cut -f1; }
@@ -24,7 +23,7 @@ finish() {
 trap finish EXIT
 
 say "debootstrap into $box"
-debootstrap --variant=minbase --include=make,ca-certificates bookworm "$box" "$mirror" >"$box.log" 2>&1 ||
+debootstrap --variant=minbase --include=make,ca-certificates bookworm "$box" ${MIRROR:-} >"$box.log" 2>&1 ||
     { tail -n 20 "$box.log"; exit 1; }
 [ -d /etc/apt/apt.conf.d ] && cp -a /etc/apt/apt.conf.d/. "$box/etc/apt/apt.conf.d/" 2>/dev/null || true
 cp /etc/resolv.conf "$box/etc/resolv.conf"
