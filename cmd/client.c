@@ -272,20 +272,6 @@ enum err_code client_upload(struct client *c, const char *path, const char *path
     return finish_json(&x, rc, out, err);
 }
 
-enum err_code client_upload_bytes(struct client *c, const char *path, struct str content,
-                                  json_t **out, struct err *err)
-{
-    struct exchange x;
-    collect_answer(&x, c, ANSWER_MAX);
-    curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
-    curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, content.ptr ? content.ptr : "");
-    curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)content.len);
-    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
-    headers = curl_slist_append(headers, "Content-Type: application/octet-stream");
-    enum err_code rc = perform(&x, path, headers, err);
-    return finish_json(&x, rc, out, err);
-}
-
 /* One "event: ...\ndata: ..." block. */
 static void give_event(struct exchange *x, struct str block)
 {

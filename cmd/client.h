@@ -33,9 +33,6 @@ enum err_code client_get(struct client *c, const char *path, size_t max, struct 
 /* POST the bytes of file `path_on_disk` to `path`. */
 enum err_code client_upload(struct client *c, const char *path, const char *path_on_disk,
                             json_t **out, struct err *err);
-/* POST the bytes of `content` to `path`. */
-enum err_code client_upload_bytes(struct client *c, const char *path, struct str content,
-                                  json_t **out, struct err *err);
 /* POST `body` and read server-sent events as they come; `on_event` gives false
  * to leave (ERR_CANCELLED). `data` is borrowed during the call. */
 enum err_code client_events(struct client *c, const char *path, const json_t *body,

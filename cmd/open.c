@@ -35,7 +35,6 @@ static enum err_code start_index(struct rooms *r, int want, struct err *err)
         .dir = r->config->store.dir,
         .must_exist = !(want & WANT_CREATE),
         .volatile_store = want & WANT_VOLATILE,
-        .team = r->team,
     };
     return index_open(&opt, &r->index, err);
 }

@@ -31,7 +31,6 @@ struct index_options {
     bool volatile_store;       /* scratch: no syncs at all (carrel eval) */
     int m;                     /* HNSW links; 0: 16 */
     int ef_construction;       /* 0: 200 */
-    struct team *team;         /* for rebuilds; may be NULL */
 };
 
 /* ERR_BUSY: another process owns it (index_holder says who). ERR_INCOMPATIBLE:

@@ -119,11 +119,6 @@ json_t *reply_failure_json(const struct request *r)
     return o;
 }
 
-bool reply_ready(const struct request *r)
-{
-    return r->reply.status != 0 || r->failure.status != 0;
-}
-
 void reply_deinit(struct reply *p)
 {
     buf_free(&p->body);

@@ -21,7 +21,6 @@ void reply_refuse(struct request *r, int status, const char *static_code, const 
 void reply_fail(struct request *r, enum err_code rc, const struct err *err);
 /* The failure as API.md writes it. */
 json_t *reply_failure_json(const struct request *r);
-bool reply_ready(const struct request *r);       /* an answer or a failure is set */
 void reply_deinit(struct reply *p);
 /* Queue it on the connection (an enum MHD_Result). Connection's thread only. */
 int reply_send(struct request *r);
