@@ -82,6 +82,13 @@ const struct cpu *cpu_get(void)
     return &cpu;
 }
 
+void cpu_limit(bool avx2)
+{
+    cpu_get();
+    cpu.avx2 = cpu.avx2 && avx2;
+    cpu.avx512 = cpu.vnni = cpu.bf16 = false;
+}
+
 /* OpenBLAS 0.3.21, driver/others/dynamic.c: AMD families it knows get Zen (AVX2)
  * kernels, Intel ones with AVX-512 get theirs. */
 const char *cpu_blas_coretype(void)

@@ -13,6 +13,9 @@ struct cpu {
 };
 
 const struct cpu *cpu_get(void);
+/* For tests and benches, before other threads start: from now on this is a
+ * processor with no more than AVX2 (true) or with neither (false). */
+void cpu_limit(bool avx2);
 /* Before OpenBLAS loads: Debian's build does not know newer processors with
  * AVX-512 and falls back to AVX2 kernels; the name its loader should be told
  * in OPENBLAS_CORETYPE, or NULL when its own choice is right. */

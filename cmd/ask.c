@@ -77,7 +77,7 @@ static int ask(const struct cmd *c, const json_t *request)
     struct target t;
     struct err err;
     json_t *reply = NULL;
-    int status = target_open(c, WANT_INDEX | WANT_QUERY, false, cmd_catch_signals(), &t);
+    int status = target_open(c, WANT_INDEX | WANT_QUERY | WANT_LLM, false, cmd_catch_signals(), &t);
     if (status)
         return status;
     struct told told = {.wrap = {.width = wrap_columns()}};

@@ -1,20 +1,18 @@
 #include "cmd/client.h"
-#include <curl/curl.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "base/http.h"
+#include "base/sse.h"
 
-enum { ANSWER_MAX = 256 << 20, CONNECT_MS = 5000 };
+enum { ANSWER_MAX = 256 << 20 };
 
 struct client {
-    CURL *curl;
+    struct http *http;
     char *url;
-    char *bearer; /* header line, or NULL */
+    char *key; /* or NULL */
     const struct stop *stop;
-    long status; /* of the last answer, 0 when there was none */
-    char reason[CURL_ERROR_SIZE];
 };
 
 /* What one exchange needs while it runs. */
@@ -22,17 +20,12 @@ struct exchange {
     struct client *client;
     struct buf answer;
     /* of client_events: */
+    struct sse sse;
+    enum err_code failed; /* why the events ended */
+    struct err why;
     bool (*on_event)(void *arg, struct str event, const json_t *data);
     void *arg;
-    bool left;
 };
-
-static bool is_loopback(const char *url)
-{
-    struct str u = str_of(url);
-    return str_starts(u, STR("http://127.")) || str_starts(u, STR("http://localhost")) ||
-           str_starts(u, STR("http://[::1]"));
-}
 
 enum err_code client_open(const char *url, const char *key, const struct stop *stop,
                           struct client **out, struct err *err)
@@ -43,20 +36,15 @@ enum err_code client_open(const char *url, const char *key, const struct stop *s
     if (!str_starts(u, STR("http://")) && !str_starts(u, STR("https://")))
         return err_set(err, ERR_ARG, "server \"%s\": want http://HOST:PORT", url);
     struct client *c = calloc(1, sizeof(*c));
-    if (c && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
-        c->curl = curl_easy_init();
-    if (c)
+    if (c) {
         c->url = str_dup(u);
-    if (!c || !c->curl || !c->url) {
+        c->key = key ? str_dup(str_of(key)) : NULL;
+        c->stop = stop;
+    }
+    if (!c || !c->url || (key && !c->key) || http_new(&c->http, err)) {
         client_close(c);
         return err_set(err, ERR_NOMEM, "a client of %s", url);
     }
-    if (key && asprintf(&c->bearer, "Authorization: Bearer %s", key) < 0) {
-        c->bearer = NULL;
-        client_close(c);
-        return err_set(err, ERR_NOMEM, "a client of %s", url);
-    }
-    c->stop = stop;
     *out = c;
     return OK;
 }
@@ -65,10 +53,9 @@ void client_close(struct client *c)
 {
     if (!c)
         return;
-    if (c->curl)
-        curl_easy_cleanup(c->curl);
+    http_free(c->http);
     free(c->url);
-    free(c->bearer);
+    free(c->key);
     free(c);
 }
 
@@ -79,24 +66,18 @@ const char *client_url(const struct client *c)
 
 bool client_denied(const struct client *c)
 {
-    return c->status == 401 || c->status == 403;
+    int status = http_status(c->http);
+    return status == 401 || status == 403;
 }
 
-static size_t take_answer(char *bytes, size_t one, size_t n, void *arg)
+static bool take_answer(void *arg, struct str bytes)
 {
     struct exchange *x = arg;
-    buf_add(&x->answer, bytes, one * n);
-    return x->answer.failed ? 0 : one * n;
+    buf_str(&x->answer, bytes);
+    return !x->answer.failed;
 }
 
-static int watch_stop(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
-{
-    struct exchange *x = arg;
-    (void)a, (void)b, (void)c, (void)d;
-    return stop_asked(x->client->stop);
-}
-
-static enum err_code code_of_status(long status)
+static enum err_code code_of_status(int status)
 {
     switch (status) {
     case 400:
@@ -126,7 +107,7 @@ static enum err_code code_of_status(long status)
 /* The server's own sentence, where its answer has one. */
 static enum err_code answer_error(struct exchange *x, struct err *err)
 {
-    long status = x->client->status;
+    int status = http_status(x->client->http);
     enum err_code code = code_of_status(status);
     json_t *v = NULL;
     const char *said = NULL, *word = NULL;
@@ -145,64 +126,41 @@ static enum err_code answer_error(struct exchange *x, struct err *err)
     else
         err_set(err, code, "%s", said ? said : "the server gave no reason");
     if (!said && status != 401)
-        err_wrap(err, code, "%s answered %ld", x->client->url, status);
+        err_wrap(err, code, "%s answered %d", x->client->url, status);
     json_decref(v);
     return code;
 }
 
-static enum err_code transfer_error(struct exchange *x, CURLcode rc, struct err *err)
+static enum err_code transfer_error(struct exchange *x, enum err_code rc, struct err *err)
 {
     struct client *c = x->client;
-    if (rc == CURLE_ABORTED_BY_CALLBACK || x->left)
-        return err_set(err, ERR_CANCELLED, "stopped");
-    if (rc == CURLE_WRITE_ERROR)
-        return err_set(err, ERR_LIMIT, "the answer of %s is larger than %zu bytes", c->url,
-                       x->answer.max);
-    if (rc == CURLE_COULDNT_CONNECT)
+    if (x->failed)
+        return err_set(err, x->failed, "%s", x->why.msg);
+    if (x->answer.failed)
+        return buf_ok(&x->answer, "an answer", err);
+    if (http_fault(c->http) == HTTP_UNREACHED)
         return err_set(err, ERR_IO, "no carrel answers at %s; is `carrel serve` running?", c->url);
-    return err_set(err, ERR_IO, "%s: %s", c->url, *c->reason ? c->reason : curl_easy_strerror(rc));
+    return rc;
 }
 
-/* Perform what has been set up on c->curl. */
-static enum err_code perform(struct exchange *x, const char *path, struct curl_slist *headers,
+/* Send `r` to `path` and wait for the answer. */
+static enum err_code perform(struct exchange *x, const char *path, struct http_request *r,
                              struct err *err)
 {
     struct client *c = x->client;
     char *url = NULL;
     if (asprintf(&url, "%s%s", c->url, path) < 0)
         return err_set(err, ERR_NOMEM, "a request");
-    if (c->bearer)
-        headers = curl_slist_append(headers, c->bearer);
-    headers = curl_slist_append(headers, "Expect:");
-    c->status = 0;
-    c->reason[0] = 0;
-    curl_easy_setopt(c->curl, CURLOPT_URL, url);
-    curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->reason);
-    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, watch_stop);
-    curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, x);
-    if (is_loopback(c->url))
-        curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
-    CURLcode rc = curl_easy_perform(c->curl);
-    if (rc == CURLE_OK)
-        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &c->status);
-    curl_slist_free_all(headers);
+    r->url = url;
+    r->key = c->key;
+    r->stop = c->stop;
+    r->arg = x;
+    r->on_bytes = r->on_bytes ? r->on_bytes : take_answer;
+    enum err_code rc = http_send(c->http, r, err);
     free(url);
-    curl_easy_reset(c->curl);
-    if (rc != CURLE_OK)
+    if (rc)
         return transfer_error(x, rc, err);
-    return c->status / 100 == 2 ? OK : answer_error(x, err);
-}
-
-static void collect_answer(struct exchange *x, struct client *c, size_t max)
-{
-    *x = (struct exchange){.client = c, .answer = {.max = max}};
-    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_answer);
-    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, x);
+    return http_status(c->http) / 100 == 2 ? OK : answer_error(x, err);
 }
 
 static enum err_code finish_json(struct exchange *x, enum err_code rc, json_t **out,
@@ -218,18 +176,20 @@ static enum err_code finish_json(struct exchange *x, enum err_code rc, json_t **
 enum err_code client_call(struct client *c, const char *method, const char *path,
                           const json_t *body, json_t **out, struct err *err)
 {
-    struct exchange x;
+    static const char *const bare[] = {"Accept: application/json", NULL};
+    static const char *const with_body[] = {"Accept: application/json",
+                                            "Content-Type: application/json", NULL};
+    struct exchange x = {.client = c};
     struct buf sent = {0};
-    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
-    collect_answer(&x, c, ANSWER_MAX);
-    curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+    struct http_request r = {
+        .method = method, .headers = body ? with_body : bare, .max_bytes = ANSWER_MAX};
     if (body) {
         json_write(&sent, body);
-        headers = curl_slist_append(headers, "Content-Type: application/json");
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, sent.ptr);
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)sent.len);
+        r.body = buf_view(&sent);
     }
-    enum err_code rc = perform(&x, path, headers, err);
+    enum err_code rc = buf_ok(&sent, "a request", err);
+    if (!rc)
+        rc = perform(&x, path, &r, err);
     rc = finish_json(&x, rc, out, err);
     buf_free(&sent);
     return rc;
@@ -238,9 +198,9 @@ enum err_code client_call(struct client *c, const char *method, const char *path
 enum err_code client_get(struct client *c, const char *path, size_t max, struct buf *out,
                          struct err *err)
 {
-    struct exchange x;
-    collect_answer(&x, c, max);
-    enum err_code rc = perform(&x, path, NULL, err);
+    struct exchange x = {.client = c};
+    struct http_request r = {.max_bytes = (int64_t)max};
+    enum err_code rc = perform(&x, path, &r, err);
     if (!rc) {
         buf_str(out, buf_view(&x.answer));
         rc = buf_ok(out, path, err);
@@ -252,7 +212,9 @@ enum err_code client_get(struct client *c, const char *path, size_t max, struct 
 enum err_code client_upload(struct client *c, const char *path, const char *path_on_disk,
                             json_t **out, struct err *err)
 {
-    struct exchange x;
+    static const char *const headers[] = {"Accept: application/json",
+                                          "Content-Type: application/octet-stream", NULL};
+    struct exchange x = {.client = c};
     struct stat st;
     FILE *f = fopen(path_on_disk, "rbe");
     if (!f || fstat(fileno(f), &st) != 0) {
@@ -261,73 +223,47 @@ enum err_code client_upload(struct client *c, const char *path, const char *path
             fclose(f);
         return rc;
     }
-    collect_answer(&x, c, ANSWER_MAX);
-    curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
-    curl_easy_setopt(c->curl, CURLOPT_READDATA, f);
-    curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)st.st_size);
-    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
-    headers = curl_slist_append(headers, "Content-Type: application/octet-stream");
-    enum err_code rc = perform(&x, path, headers, err);
+    struct http_request r = {
+        .headers = headers, .file = f, .file_bytes = st.st_size, .max_bytes = ANSWER_MAX};
+    enum err_code rc = perform(&x, path, &r, err);
     fclose(f);
     return finish_json(&x, rc, out, err);
 }
 
-/* One "event: ...\ndata: ..." block. */
-static void give_event(struct exchange *x, struct str block)
-{
-    struct str event = STR("message"), line;
-    struct buf data = {0};
-    json_t *v = NULL;
-    while (str_split(&block, '\n', &line)) {
-        line = str_trim(line);
-        if (str_starts(line, STR("event:")))
-            event = str_trim(str_sub(line, 6, line.len));
-        else if (str_starts(line, STR("data:")))
-            buf_str(&data, str_trim(str_sub(line, 5, line.len)));
-    }
-    if (data.len && json_read(buf_view(&data), &v, NULL) == OK && !x->on_event(x->arg, event, v))
-        x->left = true;
-    json_decref(v);
-    buf_free(&data);
-}
-
-static size_t take_events(char *bytes, size_t one, size_t n, void *arg)
+static bool give_event(void *arg, struct str event, struct str data)
 {
     struct exchange *x = arg;
-    long status = 0;
-    buf_add(&x->answer, bytes, one * n);
-    curl_easy_getinfo(x->client->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status / 100 != 2)
-        return x->answer.failed ? 0 : one * n; /* an error: kept whole for its message */
-    size_t done = 0, end;
-    while (!x->left && (end = str_find(buf_view(&x->answer), STR("\n\n"), done)) != SIZE_MAX) {
-        give_event(x, str_sub(buf_view(&x->answer), done, end));
-        done = end + 2;
-    }
-    if (done) {
-        memmove(x->answer.ptr, x->answer.ptr + done, x->answer.len - done);
-        x->answer.len -= done;
-        x->answer.ptr[x->answer.len] = 0;
-    }
-    return x->left || x->answer.failed ? 0 : one * n;
+    json_t *v = NULL;
+    bool more = json_read(data, &v, NULL) != OK || x->on_event(x->arg, event, v);
+    json_decref(v);
+    return more;
+}
+
+static bool take_events(void *arg, struct str bytes)
+{
+    struct exchange *x = arg;
+    if (http_status(x->client->http) / 100 != 2)
+        return take_answer(x, bytes); /* an error: kept whole for its message */
+    x->failed = sse_feed(&x->sse, bytes, give_event, x, &x->why);
+    return !x->failed;
 }
 
 enum err_code client_events(struct client *c, const char *path, const json_t *body,
                             bool (*on_event)(void *arg, struct str event, const json_t *data),
                             void *arg, struct err *err)
 {
-    struct exchange x;
+    static const char *const headers[] = {"Accept: text/event-stream",
+                                          "Content-Type: application/json", NULL};
+    struct exchange x = {
+        .client = c, .answer = {.max = ANSWER_MAX}, .on_event = on_event, .arg = arg};
     struct buf sent = {0};
     json_write(&sent, body);
-    collect_answer(&x, c, ANSWER_MAX);
-    x.on_event = on_event;
-    x.arg = arg;
-    struct curl_slist *headers = curl_slist_append(NULL, "Accept: text/event-stream");
-    headers = curl_slist_append(headers, "Content-Type: application/json");
-    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_events);
-    curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, sent.ptr);
-    curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)sent.len);
-    enum err_code rc = perform(&x, path, headers, err);
+    sse_init(&x.sse, ANSWER_MAX);
+    struct http_request r = {.headers = headers, .body = buf_view(&sent), .on_bytes = take_events};
+    enum err_code rc = buf_ok(&sent, "a request", err);
+    if (!rc)
+        rc = perform(&x, path, &r, err);
+    sse_deinit(&x.sse);
     buf_free(&x.answer);
     buf_free(&sent);
     return rc;

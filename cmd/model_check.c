@@ -1,4 +1,4 @@
-/* cmd/model_check.c - does this encoder do what an encoder should?
+/* cmd/model_check.c - does this encoder do what an encoder should? (Decoders: model_try.c)
  *
  * Numbers to compare with are read from a file the user has: JSON lines
  * {"text", "vector": [...]} with all dimensions, or one JSON document in which
@@ -14,6 +14,7 @@
 #include "base/vec.h"
 #include "cmd/open.h"
 #include "embed/check.h"
+#include "model/gguf.h"
 
 #define AGAINST_BYTES_MAX ((size_t)256 << 20)
 #define TOLERANCE         1e-3
@@ -205,12 +206,12 @@ static void tell(const struct check *k, const char *path)
     printf("%s\n", k->findings ? "something is wrong with it" : "it does what an encoder should");
 }
 
-int model_check(const struct cmd *c, const char *path, const char *against)
+static int check_encoder(const struct cmd *c, const char *path, const char *against, int threads)
 {
     struct check k = {.c = c, .worst_cosine = 1};
     struct team *team = NULL;
     struct err err;
-    enum err_code rc = team_new(0, &team, &err);
+    enum err_code rc = team_new(threads, &team, &err);
     const struct embed_options opt = {.model_path = path, .team = team};
     if (!rc)
         rc = embed_open(&opt, &k.e, &err);
@@ -234,4 +235,20 @@ int model_check(const struct cmd *c, const char *path, const char *against)
     if (rc)
         return cmd_fail(c, rc, &err);
     return cmd_done(k.findings ? CMD_FINDINGS : CMD_OK);
+}
+
+/* A file whose architecture is no decoder's, or cannot be read, gets the encoder's sentence. */
+int model_check(const struct cmd *c, const char *path, const char *against, int threads)
+{
+    struct gguf *g = NULL;
+    struct str arch = STR("bert");
+    struct err err;
+    enum err_code rc = gguf_open(path, &g, &err);
+    if (rc)
+        return cmd_fail(c, rc, &err);
+    gguf_str(g, "general.architecture", &arch, NULL);
+    bool encoder = str_eqz(arch, "bert") || str_eqz(arch, "static");
+    gguf_close(g);
+    return encoder ? check_encoder(c, path, against, threads)
+                   : model_check_decoder(c, path, threads);
 }

@@ -1,6 +1,11 @@
 #include "cmd/open.h"
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "cmd/models.h"
+#include "cmd/progress.h"
 
 enum err_code open_config(const struct cmd *c, struct config **out, struct err *err)
 {
@@ -52,13 +57,102 @@ static enum err_code start_embed(struct rooms *r, struct err *err)
     return rc ? err_wrap(err, rc, "embedding model") : OK;
 }
 
+/* ---- the generator */
+
+/* A line that is drawn over on a terminal, else a log line every few seconds. */
+struct loading { struct progress bar; double last_ms; };
+enum { LOADING_LOG_MS = 5000 };
+
+static void show_loading(void *arg, double done)
+{
+    struct loading *l = arg;
+    const struct progress_now now = {
+        .what = "loading the model", .unit = "%", .done = (int64_t)(done * 100), .total = 100};
+    if (l->bar.terminal) {
+        progress_show(&l->bar, &now);
+    } else if (clock_ms() - l->last_ms > LOADING_LOG_MS) {
+        l->last_ms = clock_ms();
+        log_info("llm.loading", "percent=%.0f", done * 100);
+    }
+}
+
+static enum llm_kv kv_of(const char *name)
+{
+    return strcmp(name, "q8") == 0 ? LLM_KV_Q8 : strcmp(name, "f32") == 0 ? LLM_KV_F32 : LLM_KV_F16;
+}
+
+/* llm.remote as the room takes it; `out` has CONFIG_REMOTES_MAX places. */
+static int remotes_of(const struct config *c, struct llm_remote_options *out)
+{
+    for (int i = 0; i < c->llm.remotes.n; i++) {
+        const struct config_remote *r = &c->llm.remotes.v[i];
+        out[i] = (struct llm_remote_options){.name = r->name,
+                                             .url = r->url,
+                                             .model = r->model,
+                                             .key_file = r->key_file,
+                                             .timeout_ms = r->timeout_ms,
+                                             .attempts = r->attempts};
+    }
+    return c->llm.remotes.n;
+}
+
+/* With the file `path` (NULL: none) and the remotes. */
+static enum err_code open_llm(struct rooms *r, const char *path, struct err *err)
+{
+    const struct config *c = r->config;
+    struct llm_remote_options remotes[CONFIG_REMOTES_MAX];
+    struct loading loading = {.last_ms = clock_ms()};
+    const struct llm_options opt = {
+        .model_path = path,
+        .family = c->llm.family && *c->llm.family ? c->llm.family : NULL,
+        .team = r->team,
+        .context = c->llm.context,
+        .sessions = c->llm.sessions,
+        .queue = c->llm.queue,
+        .kv = kv_of(c->llm.kv_cache),
+        .kv_bytes = (size_t)c->llm.kv_memory,
+        .n_remotes = remotes_of(c, remotes),
+        .remotes = remotes,
+        .remote_first = strcmp(c->llm.order, "remote") == 0,
+        .max_tokens = c->llm.max_tokens,
+        .temperature = c->llm.temperature,
+        .progress = show_loading,
+        .progress_arg = &loading,
+    };
+    progress_begin(&loading.bar, false);
+    enum err_code rc = llm_open(&opt, &r->llm, err);
+    progress_end(&loading.bar);
+    return rc;
+}
+
+/* A file that the configuration names must do. One that merely lies in the folder and does not is
+ * told, and the box goes on without it. */
+static enum err_code start_llm(struct rooms *r, struct err *err)
+{
+    struct buf path = {0};
+    bool named;
+    enum err_code rc = models_choose(r->config, &path, &named, err);
+    if (!rc)
+        rc = open_llm(r, path.len ? path.ptr : NULL, err);
+    if (rc && !named && path.len) {
+        char file[400], why[400];
+        log_warn("llm.unusable", "file=%s error=%s", log_quote(path.ptr, file, sizeof(file)),
+                 log_quote(err->msg, why, sizeof(why)));
+        rc = open_llm(r, NULL, err);
+    }
+    buf_free(&path);
+    return rc ? err_wrap(err, rc, "generator") : OK;
+}
+
+static enum err_code start_extractive(struct rooms *r, struct err *err)
+{
+    const struct llm_options none = {.team = r->team};
+    return llm_open(&none, &r->llm, err);
+}
+
 static enum err_code start_query(struct rooms *r, struct err *err)
 {
     const struct config *c = r->config;
-    const struct llm_options generator = {.team = r->team};
-    enum err_code rc = llm_open(&generator, &r->llm, err);
-    if (rc)
-        return rc;
     const struct query_options opt = {
         .index = r->index,
         .embed = r->embed,
@@ -103,6 +197,8 @@ enum err_code rooms_open(struct config **config, int want, struct rooms *out, st
         rc = start_index(&r, want, err);
     if (!rc && (want & WANT_EMBED))
         rc = start_embed(&r, err);
+    if (!rc && (want & WANT_QUERY))
+        rc = want & WANT_LLM ? start_llm(&r, err) : start_extractive(&r, err);
     if (!rc && (want & WANT_QUERY))
         rc = start_query(&r, err);
     if (!rc && (want & WANT_INGEST))

@@ -18,7 +18,9 @@ enum rooms_want {
     WANT_QUERY = 4,            /* with embed and llm */
     WANT_INGEST = 8,           /* with embed; its workers begin at once */
     WANT_CREATE = 16,          /* a store that is not there is made */
-    WANT_VOLATILE = 32         /* scratch: nothing is synced */
+    WANT_VOLATILE = 32,        /* scratch: nothing is synced */
+    WANT_LLM = 64              /* with WANT_QUERY: language models too, not the extractive
+                                  engine alone */
 };
 
 struct rooms {

@@ -102,7 +102,8 @@ static int serve(const struct cmd *c, struct config **config, const sigset_t *si
     char dir[4200];
     snprintf(dir, sizeof(dir), "%s", (*config)->store.dir);
     enum err_code rc =
-        rooms_open(config, WANT_INDEX | WANT_QUERY | WANT_INGEST | WANT_CREATE, &rooms, &err);
+        rooms_open(config, WANT_INDEX | WANT_QUERY | WANT_LLM | WANT_INGEST | WANT_CREATE, &rooms,
+                   &err);
     struct index_holder h = {0};
     if (rc == ERR_BUSY && index_holder(dir, &h, NULL) == OK && h.pid > 0)
         err_set(&err, rc, "process %ld holds the store in %s%s%s", h.pid, dir,

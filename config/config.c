@@ -61,6 +61,7 @@ void config_deinit(struct config *c)
             free(*(char **)(void *)((char *)c + settings[i].offset));
         free(c->origin[i]);
     }
+    remotes_deinit(&c->llm.remotes);
     free(c->file);
     free(c->home);
     free(c->store_dir);
@@ -262,6 +263,11 @@ enum err_code config_check(const struct config *c, struct err *err)
                        c->chunk.overlap_tokens, c->chunk.target_tokens);
     if (c->embed.model && access(c->embed.model, R_OK) != 0)
         return err_errno(err, "embed.model: %s", c->embed.model);
+    for (int i = 0; i < c->llm.remotes.n; i++) {
+        const struct config_remote *r = &c->llm.remotes.v[i];
+        if (r->key_file && access(r->key_file, R_OK) != 0)
+            return err_errno(err, "llm.remote: key_file %s", r->key_file);
+    }
     return OK;
 }
 
@@ -279,7 +285,7 @@ enum log_level config_log_level(const struct config *c)
 static const char *type_name(enum setting_type t)
 {
     static const char *const name[] = {"text",  "path",   "choice", "integer",
-                                       "bytes", "number", "boolean"};
+                                       "bytes", "number", "boolean", "list"};
     return name[t];
 }
 
@@ -325,7 +331,7 @@ static bool plain(struct str s)
     return true;
 }
 
-static void show_text(struct buf *b, struct str s)
+void config_quote(struct buf *b, struct str s)
 {
     if (plain(s)) {
         buf_str(b, s);
@@ -365,7 +371,7 @@ static bool show_entry(void *arg, const struct config_entry *e)
     if (e->is_null)
         buf_char(show->out, '~');
     else if (e->is_text)
-        show_text(show->out, e->value);
+        config_quote(show->out, e->value);
     else
         buf_str(show->out, e->value);
     if (show->origins) {

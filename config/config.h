@@ -16,6 +16,16 @@
 
 #define CONFIG_BYTES_MAX (256 << 10)   /* of a file */
 #define CONFIG_SETTINGS_MAX 64
+#define CONFIG_REMOTES_MAX 8
+
+/* An OpenAI-compatible server, one entry of the list llm.remote. */
+struct config_remote {
+    char *name;                /* NULL: the host of the url */
+    char *url, *model;         /* never NULL */
+    char *key_file;            /* NULL: no key */
+    int timeout_ms, attempts;
+};
+struct config_remotes { struct config_remote *v; int n; };
 
 /* Texts that may be NULL say so; what each one does is in carrel.yaml. */
 struct config {
@@ -53,6 +63,19 @@ struct config {
         double min_evidence;       /* 0..1; -1: as measured */
         int max_sentences;         /* 0: as the generator likes */
     } ask;
+    struct {
+        char *model;               /* path, or name of a file in `models`; "none": no file;
+                                      NULL: what there is in `models` */
+        char *models;              /* folder; NULL: "models" in store.dir */
+        char *family;              /* llm.template; NULL: as the file says */
+        int context, sessions, queue; /* 0: as the engine likes */
+        const char *kv_cache;      /* "f16", "q8", "f32" */
+        int64_t kv_memory;         /* bytes; 0: as the engine likes */
+        int max_tokens;
+        double temperature;        /* 0..2 */
+        const char *order;         /* "local", "remote": which is tried first */
+        struct config_remotes remotes;
+    } llm;
     struct {
         const char *level;         /* "error", "warn", "info", "debug" */
     } log;

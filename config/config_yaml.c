@@ -1,9 +1,9 @@
 /* config/config_yaml.c - the file: one YAML document, sections of keys.
  *
  * A mapping of sections, each a mapping of keys to scalars: no aliases, no
- * anchors, no tags, no lists, no second document, no key twice. libyaml gives
- * events, not a tree, so nothing is kept of what we refuse; what nests deeper
- * than two mappings is refused where it begins. UTF-8 only.
+ * anchors, no tags, no second document, no key twice, and one list only, llm.remote,
+ * of mappings of scalars. libyaml gives events, not a tree, so nothing is kept of
+ * what we refuse; what nests deeper is refused where it begins. UTF-8 only.
  * A plain ~ or null (or nothing) means: as built in. */
 #include <stdlib.h>
 #include <string.h>
@@ -113,36 +113,147 @@ static bool is_null(const yaml_event_t *e)
            (s.len == 0 || str_eqz(s, "~") || str_ieq(s, STR("null")));
 }
 
-static enum err_code unknown(struct reader *r, yaml_mark_t at, struct str section, struct str key)
+/* A section of NULL: an entry of llm.remote. */
+static enum err_code unknown(struct reader *r, yaml_mark_t at, const struct str *section,
+                             struct str key)
 {
     struct buf b = {0};
     buf_printf(&b, "%s: unknown key `%.*s` at line %zu, column %zu", r->name,
                key.len < 60 ? (int)key.len : 60, key.ptr, at.line + 1, at.column + 1);
-    setting_suggest(&b, section, key);
+    if (section)
+        setting_suggest(&b, *section, key);
+    else
+        remote_key_suggest(&b, key);
     enum err_code rc = err_set(r->err, ERR_FORMAT, "%s", b.ptr ? b.ptr : "unknown key");
     buf_free(&b);
     return rc;
 }
 
+/* "a.b is a list, need one value," and the like: the event is not what `s` takes. */
+static enum err_code wrong_kind(struct reader *r, const struct setting *s, const char *need)
+{
+    const yaml_event_type_t t = r->event.type;
+    char what[120];
+    snprintf(what, sizeof(what), "%s.%s is a %s, need %s,", s->section, s->key,
+             t == YAML_MAPPING_START_EVENT ? "mapping" : t == YAML_SCALAR_EVENT ? "value" : "list",
+             need);
+    return fault(r, r->event.start_mark, what);
+}
+
+static void tell_place(yaml_mark_t at, char where[60])
+{
+    snprintf(where, 60, " at line %zu, column %zu", at.line + 1, at.column + 1);
+}
+
+/* The event as the text of a setting; *v is NULL where it is null. */
+static enum err_code read_text(struct reader *r, const struct setting *s, const char **v)
+{
+    if (r->event.type != YAML_SCALAR_EVENT)
+        return wrong_kind(r, s, "one value");
+    struct str text = scalar(&r->event);
+    if (text.len && memchr(text.ptr, '\0', text.len))
+        return fault(r, r->event.start_mark, "a NUL in a text");
+    *v = is_null(&r->event) ? NULL : text.ptr;
+    return OK;
+}
+
+static enum err_code a_second_time(struct reader *r, yaml_mark_t at, const struct setting *s,
+                                   size_t line)
+{
+    char what[120];
+    snprintf(what, sizeof(what), "%s.%s a second time (first in line %zu)", s->section, s->key,
+             line);
+    return fault(r, at, what);
+}
+
+/* Keys and values of one server, up to the end of its mapping. */
+static enum err_code read_remote(struct reader *r, struct config_remote *it)
+{
+    size_t set_at[REMOTE_KEYS] = {0};
+    const char *value = NULL;
+    char where[60];
+    for (;;) {
+        enum err_code rc = next(r);
+        if (rc || r->event.type == YAML_MAPPING_END_EVENT)
+            return rc;
+        yaml_mark_t at = r->event.start_mark;
+        if (r->event.type != YAML_SCALAR_EVENT)
+            return fault(r, at, "a key that is not one word");
+        const struct setting *s = remote_key_find(scalar(&r->event));
+        if (!s)
+            return unknown(r, at, NULL, scalar(&r->event));
+        if (set_at[s - remote_keys])
+            return a_second_time(r, at, s, set_at[s - remote_keys]);
+        set_at[s - remote_keys] = at.line + 1;
+        if ((rc = next(r)) || (rc = read_text(r, s, &value)))
+            return rc;
+        tell_place(r->event.start_mark, where);
+        rc = setting_store_at(r->config, it, s, value, where, r->err);
+        if (rc)
+            return err_wrap(r->err, rc, "%s", r->name);
+    }
+}
+
+/* The list of servers, up to its end; the event is its begin. */
+static enum err_code read_remotes(struct reader *r, const struct setting *s,
+                                  struct config_remotes *list)
+{
+    for (;;) {
+        char where[60];
+        struct config_remote it = {0};
+        enum err_code rc = next(r);
+        if (rc || r->event.type == YAML_SEQUENCE_END_EVENT)
+            return rc;
+        tell_place(r->event.start_mark, where);
+        if (r->event.type != YAML_MAPPING_START_EVENT)
+            return wrong_kind(r, s, "a list of mappings, each with url and model");
+        rc = remote_init(r->config, &it, r->err);
+        if (!rc)
+            rc = read_remote(r, &it);
+        if (rc) {
+            remote_deinit(&it);
+            return rc;
+        }
+        rc = remotes_push(list, &it, where, r->err);
+        if (rc)
+            return err_wrap(r->err, rc, "%s", r->name);
+    }
+}
+
+/* The list that is the next event's; the one before stays when it is at fault. */
+static enum err_code read_list(struct reader *r, const struct setting *s, const char *origin)
+{
+    struct config_remotes list = {0};
+    if (r->event.type != YAML_SEQUENCE_START_EVENT)
+        return wrong_kind(r, s, "a list of mappings, each with url and model");
+    enum err_code rc = read_remotes(r, s, &list);
+    if (!rc)
+        rc = setting_store_from(r->config, s, NULL, "", origin, r->err);
+    if (rc) {
+        remotes_deinit(&list);
+        return rc;
+    }
+    r->config->llm.remotes = list;
+    return OK;
+}
+
 /* The value of `s`, which is the next event. */
 static enum err_code read_value(struct reader *r, const struct setting *s)
 {
+    const char *value = NULL;
+    char where[60], origin[600];
     enum err_code rc = next(r);
     if (rc)
         return rc;
     yaml_mark_t at = r->event.start_mark;
-    char what[120], where[60], origin[600];
-    if (r->event.type != YAML_SCALAR_EVENT) {
-        snprintf(what, sizeof(what), "%s.%s is a %s, need one value,", s->section, s->key,
-                 r->event.type == YAML_MAPPING_START_EVENT ? "mapping" : "list");
-        return fault(r, at, what);
-    }
-    struct str v = scalar(&r->event);
-    if (v.len && memchr(v.ptr, '\0', v.len))
-        return fault(r, at, "a NUL in a text");
-    snprintf(where, sizeof(where), " at line %zu, column %zu", at.line + 1, at.column + 1);
     snprintf(origin, sizeof(origin), "%s:%zu", r->name, at.line + 1);
-    rc = setting_store_from(r->config, s, is_null(&r->event) ? NULL : v.ptr, where, origin, r->err);
+    if (s->type == SETTING_REMOTES && !is_null(&r->event))
+        return read_list(r, s, origin);
+    rc = read_text(r, s, &value);
+    if (rc)
+        return rc;
+    tell_place(at, where);
+    rc = setting_store_from(r->config, s, value, where, origin, r->err);
     return rc ? err_wrap(r->err, rc, "%s", r->name) : OK;
 }
 
@@ -158,14 +269,10 @@ static enum err_code read_keys(struct reader *r, struct str section)
             return fault(r, at, "a key that is not one word");
         const struct setting *s = setting_find(section, scalar(&r->event));
         if (!s)
-            return unknown(r, at, section, scalar(&r->event));
+            return unknown(r, at, &section, scalar(&r->event));
         size_t *line = &r->set_at[s - settings];
-        if (*line) {
-            char what[120];
-            snprintf(what, sizeof(what), "%s.%s a second time (first in line %zu)", s->section,
-                     s->key, *line);
-            return fault(r, at, what);
-        }
+        if (*line)
+            return a_second_time(r, at, s, *line);
         *line = at.line + 1;
         rc = read_value(r, s);
         if (rc)
@@ -200,7 +307,7 @@ static enum err_code read_sections(struct reader *r)
         while (i < n_settings && !str_eqz(scalar(&r->event), settings[i].section))
             i++;
         if (i == n_settings)
-            return unknown(r, at, (struct str){NULL, 0}, scalar(&r->event));
+            return unknown(r, at, &(struct str){NULL, 0}, scalar(&r->event));
         if (seen_at[i]) {
             char what[120];
             snprintf(what, sizeof(what), "section %s a second time (first in line %zu)",

@@ -12,6 +12,8 @@
 
 static const char *const poolings[] = {"cls", "mean", NULL};
 static const char *const modes[] = {"hybrid", "dense", "words", NULL};
+static const char *const kv_types[] = {"f16", "q8", "f32", NULL};
+static const char *const orders[] = {"local", "remote", NULL};
 static const char *const levels[] = {"error", "warn", "info", "debug",
                                      NULL}; /* as enum log_level */
 
@@ -65,6 +67,30 @@ const struct setting settings[] = {
      "below it there is no answer; -1: as measured for the encoder"},
     {"ask", "max_sentences", SETTING_INT, AT(ask.max_sentences), "0", 0, 50, NULL,
      "of an extracted answer; 0: as the generator likes"},
+    {"llm", "model", SETTING_PATH, AT(llm.model), NULL, 0, 4000, NULL,
+     "GGUF file of the generator, by path or by its name in llm.models; none: no file"},
+    {"llm", "models", SETTING_PATH, AT(llm.models), NULL, 0, 4000, NULL,
+     "folder of model files; built in: models in store.dir"},
+    {"llm", "template", SETTING_TEXT, AT(llm.family), NULL, 0, 63, NULL,
+     "family of chat template; none: as the file says"},
+    {"llm", "context", SETTING_INT, AT(llm.context), "0", 0, 1 << 20, NULL,
+     "longest prompt and answer, in tokens; 0: the file's, at most 8192"},
+    {"llm", "sessions", SETTING_INT, AT(llm.sessions), "0", 0, 256, NULL,
+     "answers written at a time; 0: 8"},
+    {"llm", "queue", SETTING_INT, AT(llm.queue), "0", 0, 65536, NULL,
+     "questions that wait beyond them; 0: 32"},
+    {"llm", "kv_cache", SETTING_CHOICE, AT(llm.kv_cache), "f16", 0, 0, kv_types,
+     "numbers that the memory of conversations is kept in"},
+    {"llm", "kv_memory", SETTING_BYTES, AT(llm.kv_memory), "0", 0, 1024 * GIB, NULL,
+     "bytes of that memory; 0: a quarter of the context for each session"},
+    {"llm", "max_tokens", SETTING_INT, AT(llm.max_tokens), "1024", 1, 1 << 20, NULL,
+     "longest answer, in tokens, where a request names none"},
+    {"llm", "temperature", SETTING_NUMBER, AT(llm.temperature), "0", 0, 2, NULL,
+     "of answers where a request names none; 0: always the likeliest word"},
+    {"llm", "order", SETTING_CHOICE, AT(llm.order), "local", 0, 0, orders,
+     "which generator is asked first: the file here, or llm.remote"},
+    {"llm", "remote", SETTING_REMOTES, AT(llm.remotes), NULL, 0, 0, NULL,
+     "OpenAI-compatible servers that answer too, asked in this order"},
     {"log", "level", SETTING_CHOICE, AT(log.level), "info", 0, 0, levels, "how much is told"},
 };
 const int n_settings = sizeof(settings) / sizeof(*settings);
@@ -167,7 +193,13 @@ static bool parse_bytes(struct str v, int64_t min, int64_t max, int64_t *out)
     return n >= min && n <= max;
 }
 
-static bool parse_number(struct str v, double min, double max, double *out)
+/* -1 is a number too where it is what is built in: "as someone else says". */
+static bool may_be_less(const struct setting *s)
+{
+    return s->builtin && strcmp(s->builtin, "-1") == 0;
+}
+
+static bool parse_number(struct str v, const struct setting *s, double *out)
 {
     char text[40], *end;
     if (v.len == 0 || v.len >= sizeof(text))
@@ -181,7 +213,7 @@ static bool parse_number(struct str v, double min, double max, double *out)
     if (*end || !isfinite(d))
         return false;
     *out = d;
-    return d == -1 || (d >= min && d <= max);
+    return (d == -1 && may_be_less(s)) || (d >= (double)s->min && d <= (double)s->max);
 }
 
 static const char *parse_choice(struct str v, const char *const *choices)
@@ -207,11 +239,15 @@ static void describe_need(const struct setting *s, struct buf *b)
                    (long long)s->max);
         break;
     case SETTING_NUMBER:
-        buf_printf(b, "a number from %lld to %lld, or -1", (long long)s->min, (long long)s->max);
+        buf_printf(b, "a number from %lld to %lld%s", (long long)s->min, (long long)s->max,
+                   may_be_less(s) ? ", or -1" : "");
         break;
     case SETTING_CHOICE:
         for (int i = 0; s->choices[i]; i++)
             buf_printf(b, "%s%s", i == 0 ? "" : s->choices[i + 1] ? ", " : " or ", s->choices[i]);
+        break;
+    case SETTING_REMOTES:
+        buf_puts(b, "a list, which only a configuration file can hold");
         break;
     default:
         buf_printf(b, "a text of %lld to %lld bytes", (long long)s->min, (long long)s->max);
@@ -255,10 +291,16 @@ static enum err_code store_text(const struct config *c, char **field, const stru
 enum err_code setting_store(struct config *c, const struct setting *s, const char *value,
                             const char *where, struct err *err)
 {
-    char *at = (char *)c + s->offset;
+    if (!value && s->offset == AT(store.dir))
+        value = c->store_dir; /* its built-in value hangs on the environment */
+    return setting_store_at(c, c, s, value, where, err);
+}
+
+enum err_code setting_store_at(const struct config *c, void *base, const struct setting *s,
+                               const char *value, const char *where, struct err *err)
+{
+    char *at = (char *)base + s->offset;
     const char *text = value ? value : s->builtin;
-    if (!text && s->offset == AT(store.dir))
-        text = c->store_dir; /* its built-in value hangs on the environment */
     struct str v = str_of(text);
     int64_t n;
     double d;
@@ -289,7 +331,7 @@ enum err_code setting_store(struct config *c, const struct setting *s, const cha
             *(int64_t *)(void *)at = n;
         break;
     case SETTING_NUMBER:
-        good = parse_number(v, (double)s->min, (double)s->max, &d);
+        good = parse_number(v, s, &d);
         if (good)
             *(double *)(void *)at = d;
         break;
@@ -297,6 +339,11 @@ enum err_code setting_store(struct config *c, const struct setting *s, const cha
         good = parse_bool(v, &b);
         if (good)
             *(bool *)(void *)at = b;
+        break;
+    case SETTING_REMOTES:
+        good = !text;
+        if (good)
+            remotes_deinit((struct config_remotes *)(void *)at);
         break;
     }
     return good ? OK : refuse(s, v, where, err);
@@ -344,6 +391,9 @@ bool setting_print(const struct config *c, const struct setting *s, struct buf *
         break;
     case SETTING_BOOL:
         buf_puts(b, *(const bool *)(const void *)at ? "true" : "false");
+        break;
+    case SETTING_REMOTES:
+        remotes_print((const struct config_remotes *)(const void *)at, b);
         break;
     }
     return true;

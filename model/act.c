@@ -4,7 +4,7 @@
 #include "base/cpu.h"
 #include "model/act.h"
 
-const struct act_kernels act_plain = {"plain", softmax, gelu, add_norm};
+KERNELS(plain);
 
 static const struct act_kernels *kernels(void)
 {
@@ -26,4 +26,39 @@ void act_add_norm(float *x, const float *add, const float *gain, const float *bi
                   float eps)
 {
     kernels()->add_norm(x, add, gain, bias, n, eps);
+}
+
+void act_exp(float *x, size_t n)
+{
+    kernels()->exps(x, n);
+}
+
+void act_silu_mul(float *x, const float *up, size_t n)
+{
+    kernels()->silu_mul(x, up, n);
+}
+
+void act_gelu_tanh_mul(float *x, const float *up, size_t n)
+{
+    kernels()->gelu_tanh_mul(x, up, n);
+}
+
+void act_softcap(float *x, size_t n, float cap)
+{
+    kernels()->softcap(x, n, cap);
+}
+
+void act_add(float *x, const float *y, size_t n)
+{
+    kernels()->add(x, y, n);
+}
+
+void act_rms_norm(float *out, const float *x, const float *weight, int n, float eps)
+{
+    kernels()->rms_norm(out, x, weight, n, eps);
+}
+
+void act_rope(float *x, const float *cosine, const float *sine, int n, bool adjacent)
+{
+    kernels()->rope(x, cosine, sine, n, adjacent);
 }

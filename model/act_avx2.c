@@ -2,4 +2,4 @@
 #define LANES 8
 #include "model/act_body.h"
 
-const struct act_kernels act_avx2 = {"avx2", softmax, gelu, add_norm};
+KERNELS(avx2);

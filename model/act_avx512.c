@@ -2,4 +2,4 @@
 #define LANES 16
 #include "model/act_body.h"
 
-const struct act_kernels act_avx512 = {"avx512", softmax, gelu, add_norm};
+KERNELS(avx512);

@@ -1,74 +1,12 @@
 /* model/act_body.h - the bodies of act.h, included once by each act*.c after it
  * set LANES, the floats in a vector. */
-#include <float.h>
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
 #include "model/act_int.h"
+#include "model/act_vec.h"
 
-typedef float vec __attribute__((vector_size(4 * LANES)));
-typedef int32_t veci __attribute__((vector_size(4 * LANES)));
-
-static inline vec load(const float *p)
+/* exp over the whole range of floats that have one. */
+static inline vec bounded_exp_of(vec x)
 {
-    vec v;
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-static inline void store(float *p, vec v)
-{
-    memcpy(p, &v, sizeof(v));
-}
-
-/* The last n < LANES floats; the other lanes hold `fill`. */
-static inline vec load_rest(const float *p, size_t n, float fill)
-{
-    vec v = fill - (vec){0};
-    memcpy(&v, p, n * sizeof(float));
-    return v;
-}
-
-static inline vec pick(veci mask, vec yes, vec no)
-{
-    return (vec)((mask & (veci)yes) | (~mask & (veci)no));
-}
-
-static inline vec larger(vec a, vec b)
-{
-    return pick(a > b, a, b);
-}
-
-static inline float sum_of(vec v)
-{
-    float s[LANES];
-    memcpy(s, &v, sizeof(v));
-    for (int half = LANES / 2; half; half /= 2)
-        for (int i = 0; i < half; i++)
-            s[i] += s[i + half];
-    return s[0];
-}
-
-/* exp(x) for x <= 88: 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and
- * the Taylor series of e^r to r^7 (remainder below 6e-9). Below -87 it stays
- * at e^-87, about 1e-38. */
-static inline vec exp_of(vec x)
-{
-    const vec zero = {0};
-    const float shift = 0x1.8p23f;         /* adding it rounds to an integer */
-    x = larger(x, zero - 87.0f);
-    vec n = x * 0x1.715476p0f + shift - shift;
-    vec r = x - n * 0x1.62e4p-1f;          /* ln 2 in two parts: the first is exact times n */
-    r = r - n * 0x1.7f7d1cp-20f;
-    vec p = r * (1.0f / 5040) + (1.0f / 720);
-    p = p * r + (1.0f / 120);
-    p = p * r + (1.0f / 24);
-    p = p * r + (1.0f / 6);
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    veci bits = (__builtin_convertvector(n, veci) + 127) << 23;
-    return p * (vec)bits;
+    return exp_of(smaller(x, (vec){0} + 88.0f));
 }
 
 static void softmax(float *x, int n)
@@ -149,3 +87,94 @@ static void add_norm(float *x, const float *add, const float *gain, const float 
     for (int i = 0; i < n; i++)
         x[i] = (x[i] - mean) * scale * gain[i] + bias[i];
 }
+
+/* 0.5 x (1 + tanh(u)) = x * logistic(2 u) (Hendrycks and Gimpel 2016,
+ * arXiv:1606.08415, section 2). */
+static inline vec gelu_tanh_of(vec x)
+{
+    vec u = x * (0.79788456f + 0.79788456f * 0.044715f * x * x);
+    return x * logistic_of(2.0f * u);
+}
+
+static inline vec silu_of(vec x)
+{
+    return x * logistic_of(x);
+}
+
+/* out[i] = f(x[i]), the last few as a whole vector like the others. */
+#define EACH(f)                                                                      \
+    size_t i = 0;                                                                    \
+    for (; i + LANES <= n; i += LANES)                                               \
+        store(x + i, f(load(x + i)));                                                \
+    if (i < n) {                                                                     \
+        vec v_ = f(load_rest(x + i, n - i, 0));                                      \
+        memcpy(x + i, &v_, (n - i) * sizeof(float));                                 \
+    }
+
+#define EACH_TIMES(f)                                                                \
+    size_t i = 0;                                                                    \
+    for (; i + LANES <= n; i += LANES)                                               \
+        store(x + i, f(load(x + i)) * load(up + i));                                 \
+    if (i < n) {                                                                     \
+        vec v_ = f(load_rest(x + i, n - i, 0)) * load_rest(up + i, n - i, 0);        \
+        memcpy(x + i, &v_, (n - i) * sizeof(float));                                 \
+    }
+
+static void exps(float *x, size_t n)
+{
+    EACH(bounded_exp_of)
+}
+
+static void silu_mul(float *x, const float *up, size_t n)
+{
+    EACH_TIMES(silu_of)
+}
+
+static void gelu_tanh_mul(float *x, const float *up, size_t n)
+{
+    EACH_TIMES(gelu_tanh_of)
+}
+
+static void softcap(float *x, size_t n, float cap)
+{
+#define CAPPED(v) (cap * tanh_of((v) / cap))
+    EACH(CAPPED)
+#undef CAPPED
+}
+
+static void add(float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+static void rms_norm(float *out, const float *x, const float *weight, int n, float eps)
+{
+    int whole = n / LANES * LANES;
+    vec squares = {0};
+    for (int i = 0; i < whole; i += LANES)
+        squares += load(x + i) * load(x + i);
+    if (whole < n) {
+        vec v = load_rest(x + whole, (size_t)(n - whole), 0);
+        squares += v * v;
+    }
+    float scale = 1 / sqrtf(sum_of(squares) / (float)n + eps);
+    for (int i = 0; i < n; i++)
+        out[i] = x[i] * scale * (weight ? weight[i] : 1);
+}
+
+/* Pairs lie n / 2 apart, or side by side. */
+static void rope(float *x, const float *cosine, const float *sine, int n, bool adjacent)
+{
+    int half = n / 2, apart = adjacent ? 1 : half, step = adjacent ? 2 : 1;
+    for (int i = 0; i < half; i++, x += step) {
+        float a = x[0], b = x[apart];
+        x[0] = a * cosine[i] - b * sine[i];
+        x[apart] = a * sine[i] + b * cosine[i];
+    }
+}
+
+#define KERNELS(name)                                                                \
+    const struct act_kernels act_##name = {                                          \
+        #name, softmax, gelu, add_norm, exps, silu_mul, gelu_tanh_mul, softcap, add, \
+        rms_norm, rope}

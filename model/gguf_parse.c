@@ -296,7 +296,8 @@ static enum err_code take_tensor(struct reader *r, struct tensor *t, uint64_t *o
         return rc;
     if (type > INT32_MAX || !tensor_block((enum tensor_type)type))
         return err_set(r->err, ERR_FORMAT,
-                       "%s: tensor %.*s: type %u (%s), want F32, F16, BF16, Q8_0 or Q4_0",
+                       "%s: tensor %.*s: type %u (%s), want F32, F16, BF16, Q8_0, Q4_0, Q4_1, "
+                       "Q5_0, Q5_1 or Q2_K to Q6_K",
                        r->g->name, STR_ARG(t->name), type,
                        type > INT32_MAX ? "unknown" : tensor_type_name((enum tensor_type)type));
     t->type = (enum tensor_type)type;

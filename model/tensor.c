@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <math.h>
 #include <string.h>
+#include "model/kquant.h"
 
 #define BLOCK 32                         /* elements of a Q4_0 or Q8_0 block */
 #define Q4_0_BYTES (2 + BLOCK / 2)
@@ -22,8 +23,9 @@ int tensor_block(enum tensor_type type)
     case TENSOR_Q4_0:
     case TENSOR_Q8_0:
         return BLOCK;
+    default:
+        return kquant_block((int)type);
     }
-    return 0;
 }
 
 size_t tensor_block_bytes(enum tensor_type type)
@@ -38,8 +40,9 @@ size_t tensor_block_bytes(enum tensor_type type)
         return Q4_0_BYTES;
     case TENSOR_Q8_0:
         return Q8_0_BYTES;
+    default:
+        return kquant_block_bytes((int)type);
     }
-    return 0;
 }
 
 /* ggml's numbers, also of the types we only name in a refusal. */
@@ -164,8 +167,9 @@ void tensor_dequant(enum tensor_type type, const void *row, int64_t n, float *ou
     case TENSOR_Q8_0:
         dequant_q8_0(p, n, out);
         return;
+    default:
+        kquant_dequant((enum kquant_type)type, p, n, out);
     }
-    assert(!"a type the file reader lets through");
 }
 
 void tensor_row(const struct tensor *t, int64_t row, float *out)
@@ -244,6 +248,7 @@ void tensor_quant(enum tensor_type type, const float *row, int64_t n, void *out)
     case TENSOR_Q8_0:
         quant_q8_0(row, n, p);
         return;
+    default:
+        assert(!"a type that tensor.h lists");
     }
-    assert(!"a type that tensor.h lists");
 }

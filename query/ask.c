@@ -1,54 +1,26 @@
 /* query/ask.c - query_ask: from a question to an answer that can be checked.
  *
- * The answer is whole before its first byte leaves: the gate and the check of
- * every citation against the stored text come before the reader sees either. */
-#include <stdlib.h>
+ * Evidence comes first: where the passages give none the box says so, whatever
+ * generator it has. The extractive engine's answer is whole before its first byte
+ * leaves; a language model's leaves as it is written, with nothing in it but text and
+ * marks of passages it was given, and what its claims stand on is told behind it. */
 #include <string.h>
 #include "base/clock.h"
 #include "base/utf8.h"
-#include "base/vec.h"
+#include "query/ask_int.h"
 #include "query/cache.h"
-#include "query/cite.h"
-#include "query/ground.h"
-#include "query/query_int.h"
-#include "query/rarity.h"
 #include "query/render.h"
-#include "query/retrieve.h"
 #include "query/session.h"
 
-#define NO_EVIDENCE  "Nothing in these documents answers this question."
-#define NO_DOCUMENTS "There are no documents here yet."
-#define DEGRADED_MAX 8
-#define OTHERS       2 /* passages kept for other documents than the one that has most */
+#define OTHERS 2 /* passages kept for other documents than the one that has most */
 
-struct asking {
-    struct query *q;
-    const struct ask_request *req;
-    const struct ask_events *events;
-    const struct stop *stop;
-    struct arena a;
-    struct scope scope;
-    struct str search_query;
-    struct search_result found;
-    struct meaning meaning;
-    struct buf raw; /* what the generator said */
-    struct llm_reply said;
-    struct cited cited;
-    json_t *hits, *citations;
-    const char *degraded[DEGRADED_MAX];
-    int n_degraded;
-    double generate_ms;
-    char conversation[33];
-    struct err *err;
-};
-
-static void degrade(struct asking *k, const char *why)
+void ask_degrade(struct asking *k, const char *why)
 {
-    if (why && k->n_degraded < DEGRADED_MAX)
+    if (why && k->n_degraded < ASK_DEGRADED_MAX)
         k->degraded[k->n_degraded++] = why;
 }
 
-static enum err_code left(struct asking *k)
+enum err_code ask_left(struct asking *k)
 {
     return err_set(k->err, ERR_CANCELLED, "the reader left");
 }
@@ -64,210 +36,21 @@ static enum err_code check_request(const struct ask_request *r, struct err *err)
         return err_set(err, ERR_ARG, "question is not UTF-8");
     if (r->top_k < 0 || r->top_k > SEARCH_TOP_K_MAX)
         return err_set(err, ERR_ARG, "top_k %d: need 1 to %d", r->top_k, SEARCH_TOP_K_MAX);
-    if (r->max_tokens < 0 || !(r->temperature >= 0 && r->temperature <= 2))
+    double t = r->sampling.temperature;
+    if (r->max_tokens < 0 || !(t >= 0 && t <= 2))
         return err_set(err, ERR_ARG, "max_tokens %d, temperature %g: need 0 or more, and 0 to 2",
-                       r->max_tokens, r->temperature);
+                       r->max_tokens, t);
+    for (int i = 0; i < r->n_history; i++)
+        if (!utf8_valid(r->history[i].content))
+            return err_set(err, ERR_ARG, "message %d is not UTF-8", i + 1);
     if (r->conversation && strlen(r->conversation) > 32)
         return err_set(err, ERR_ARG, "conversation id of more than 32 bytes");
     return OK;
 }
 
-/* ---- generation ---- */
+/* ---- passages ---- */
 
-static bool collect(void *arg, struct str piece)
-{
-    struct asking *k = arg;
-    buf_str(&k->raw, piece);
-    return !k->raw.failed;
-}
-
-/* Likeness of texts and question, an llm_request's callback. */
-static enum err_code similarity(void *arg, const struct str *texts, int n, float *out,
-                                struct err *err)
-{
-    struct asking *k = arg;
-    int dim = embed_stamp(k->q->opt.embed)->dim;
-    float *v = malloc((size_t)n * (size_t)dim * sizeof(*v));
-    if (!v)
-        return err_set(err, ERR_NOMEM, "%d vectors of %d", n, dim);
-    enum err_code rc = embed_texts(k->q->opt.embed, texts, n, v, NULL, k->stop, err);
-    for (int i = 0; i < n && !rc; i++) {
-        float cosine = vec_dot(v + (size_t)i * (size_t)dim, k->meaning.vector, dim);
-        out[i] = (float)retrieve_likeness(cosine, k->meaning.base);
-    }
-    free(v);
-    return rc;
-}
-
-static enum err_code generate(struct asking *k)
-{
-    double began = clock_ms();
-    const struct search_result *f = &k->found;
-    struct rarity rarity;
-    struct llm_passage *p = arena_alloc(&k->a, (size_t)f->n_hits, sizeof(*p));
-    if (!p)
-        return err_set(k->err, ERR_NOMEM, "%d passages", f->n_hits);
-    for (int i = 0; i < f->n_hits; i++) {
-        /* A question may name its document: "... in the handbook of 2022?" */
-        const struct stored_chunk *c = &f->hits[i].chunk;
-        char *under = arena_printf(&k->a, "%s\n%s", c->document_name, c->heading);
-        if (!under)
-            return err_set(k->err, ERR_NOMEM, "%d passages", f->n_hits);
-        p[i] = (struct llm_passage){f->hits[i].text, str_of(under), f->hits[i].score};
-    }
-    enum err_code rc =
-        rarity_read(k->q->opt.index, k->scope.name, k->search_query, &k->a, &rarity, k->err);
-    struct llm_request r = {.question = k->search_query,
-                            .passages = p,
-                            .n_passages = f->n_hits,
-                            .max_tokens = k->req->max_tokens,
-                            .max_sentences = k->q->opt.max_sentences,
-                            .temperature = k->req->temperature,
-                            .seed = k->req->seed,
-                            .similarity = k->meaning.vector ? similarity : NULL,
-                            .similarity_arg = k,
-                            .idf = rarity_idf,
-                            .idf_arg = &rarity};
-    if (!rc)
-        rc = llm_answer(k->q->opt.llm, &r, collect, k, k->stop, &k->said, k->err);
-    if (!rc)
-        rc = buf_ok(&k->raw, "an answer", k->err);
-    k->generate_ms = clock_ms() - began;
-    return rc;
-}
-
-/* ---- citations ---- */
-
-/* Meaning of a claim against its quote, a cite_request's callback. */
-static enum err_code likeness(void *arg, struct str claim, struct str quote, double *out,
-                              struct err *err)
-{
-    struct asking *k = arg;
-    int dim = embed_stamp(k->q->opt.embed)->dim;
-    struct str both[2] = {claim, quote};
-    float *v = malloc(2 * (size_t)dim * sizeof(*v));
-    if (!v)
-        return err_set(err, ERR_NOMEM, "2 vectors of %d", dim);
-    enum err_code rc = embed_texts(k->q->opt.embed, both, 2, v, NULL, k->stop, err);
-    if (!rc)
-        *out = retrieve_likeness(vec_dot(v, v + dim, dim), vec_dot(v, k->q->background, dim));
-    free(v);
-    return rc;
-}
-
-/* Stored text of each passage that has a mark, read anew, once a document. */
-static enum err_code read_stored(struct asking *k, struct cite_passage *p)
-{
-    struct cite_mark *marks = NULL;
-    int n = 0, n_hits = k->found.n_hits;
-    const struct hit *hits = k->found.hits;
-    enum err_code rc = cite_marks(buf_view(&k->raw), &k->a, &marks, &n, k->err);
-    for (int i = 0; i < n && !rc; i++) {
-        int at = marks[i].n - 1;
-        if (at < 0 || at >= n_hits || p[at].stored.ptr)
-            continue;
-        struct str text = {NULL, 0};
-        rc = index_text(k->q->opt.index, hits[at].chunk.document, &k->a, &text, k->err);
-        if (rc == ERR_NOTFOUND)
-            rc = OK; /* deleted meanwhile: its citations will not hold */
-        for (int j = 0; j < n_hits; j++)
-            if (strcmp(hits[j].chunk.document, hits[at].chunk.document) == 0)
-                p[j].stored = text.ptr ? text : STR("");
-    }
-    return rc;
-}
-
-static enum err_code render_citations(struct asking *k, const struct cite_passage *p)
-{
-    enum err_code rc = OK;
-    struct layout l = {0};
-    const char *of = NULL; /* the document that `l` is of */
-    for (int i = 0; i < k->cited.n && !rc; i++) {
-        const struct citation *c = &k->cited.citations[i];
-        const struct hit *h = &k->found.hits[c->n - 1];
-        if (!of || strcmp(of, h->chunk.document) != 0) {
-            l = (struct layout){0};
-            rc = index_layout(k->q->opt.index, h->chunk.document, &k->a, &l, k->err);
-            rc = rc == ERR_NOTFOUND ? OK : rc;
-            of = h->chunk.document;
-        }
-        if (!rc)
-            json_array_append_new(k->citations, render_citation(c, h, p[c->n - 1].stored, &l));
-    }
-    return rc;
-}
-
-static enum err_code check_answer(struct asking *k)
-{
-    struct cite_passage *p = arena_alloc(&k->a, (size_t)k->found.n_hits, sizeof(*p));
-    if (!p)
-        return err_set(k->err, ERR_NOMEM, "%d passages", k->found.n_hits);
-    for (int i = 0; i < k->found.n_hits; i++)
-        p[i] =
-            (struct cite_passage){.text = k->found.hits[i].text, .start = k->found.hits[i].start};
-    enum err_code rc = read_stored(k, p);
-    struct cite_request r = {.answer = buf_view(&k->raw),
-                             .passages = p,
-                             .n_passages = k->found.n_hits,
-                             .likeness = likeness,
-                             .arg = k};
-    if (!rc)
-        rc = cite(&r, &k->a, &k->cited, k->err);
-    if (!rc)
-        rc = render_citations(k, p);
-    if (!rc && k->cited.claims.dropped)
-        degrade(k, arena_printf(&k->a, "citations: %d dropped, not found in the stored text",
-                                k->cited.claims.dropped));
-    return rc;
-}
-
-/* ---- the reply ---- */
-
-static json_t *usage(const struct asking *k)
-{
-    json_t *o = json_object(), *context = json_object();
-    json_put(context, "kept", json_integer(k->found.n_hits));
-    json_put(context, "dropped", json_integer(0));
-    json_put(o, "prompt_tokens", json_integer(k->said.prompt_tokens));
-    json_put(o, "completion_tokens", json_integer(k->said.completion_tokens));
-    json_put(o, "context", context);
-    return o;
-}
-
-static bool answered(const struct asking *k)
-{
-    return k->said.finish != LLM_REFUSED && k->cited.n > 0 &&
-           ground_opens(k->said.confidence, k->q->opt.min_evidence);
-}
-
-static const char *finish_name(const struct asking *k)
-{
-    if (!answered(k))
-        return "refused";
-    return k->said.finish == LLM_LENGTH ? "length" : "stop";
-}
-
-/* All of the reply that does not change from one asking to the next. */
-static json_t *render_reply(struct asking *k)
-{
-    bool good = answered(k);
-    const char *none = k->scope.collection.documents ? NO_EVIDENCE : NO_DOCUMENTS;
-    enum grounded g = good ? ground_of(k->said.confidence, &k->cited.claims) : GROUNDED_NONE;
-    json_t *o = json_object();
-    json_put(o, "answer", good ? json_text(k->cited.answer) : json_string(none));
-    json_put(o, "grounded", json_string(ground_name(g)));
-    json_put(o, "citations", good ? json_incref(k->citations) : json_array());
-    json_put(o, "search_query", json_text(k->search_query));
-    json_put(o, "nearest", good ? json_array() : json_incref(k->hits));
-    json_put(o, "model", json_string(llm_name(k->q->opt.llm)));
-    json_put(o, "finish_reason", json_string(finish_name(k)));
-    json_put(o, "evidence", json_real(k->said.confidence));
-    json_put(o, "usage", usage(k));
-    json_put(o, "degraded", render_strings(k->degraded, k->n_degraded));
-    return o;
-}
-
-static enum err_code answer(struct asking *k, json_t **reply)
+static enum err_code find_passages(struct asking *k)
 {
     struct search_request r = {.query = k->search_query,
                                .collection = k->scope.name,
@@ -278,22 +61,124 @@ static enum err_code answer(struct asking *k, json_t **reply)
     enum err_code rc =
         query_search_in(k->q, &k->scope, &r, cap, &k->a, &k->found, &k->meaning, k->err);
     for (int i = 0; i < k->found.n_degraded && !rc; i++)
-        degrade(k, k->found.degraded[i]);
+        ask_degrade(k, k->found.degraded[i]);
     if (rc)
         return rc;
     k->hits = render_hits(k->found.hits, k->found.n_hits, false);
     k->said.finish = LLM_REFUSED;
-    if (k->found.n_hits)
-        rc = generate(k);
-    if (!rc && k->said.finish != LLM_REFUSED &&
-        ground_opens(k->said.confidence, k->q->opt.min_evidence))
-        rc = check_answer(k);
-    if (!rc)
-        *reply = render_reply(k);
+    return k->found.n_hits ? ask_evidence(k) : OK;
+}
+
+/* ---- answers ---- */
+
+/* What is kept of an answer; `sources` name its documents. A cache that cannot be
+ * written costs time, not the answer. */
+static void keep(struct asking *k, struct str key, json_t *hits, json_t *reply,
+                 const json_t *sources)
+{
+    json_t *kept = json_object();
+    json_put(kept, "hits", json_incref(hits));
+    json_put(kept, "reply", json_incref(reply));
+    if (cache_keep(k->q, &k->scope, key, kept, sources, &k->a, NULL))
+        json_array_append_new(json_object_get(reply, "degraded"),
+                              json_string("cache: the answer could not be kept"));
+    json_decref(kept);
+}
+
+/* From the cache: *reply stays NULL when nothing valid is there. */
+static enum err_code look_up(struct asking *k, struct str key, json_t **hits, json_t **reply)
+{
+    json_t *kept = NULL;
+    enum err_code rc = cache_find(k->q, &k->scope, key, &k->a, &kept, k->err);
+    if (!rc && kept) {
+        *hits = json_incref(json_object_get(kept, "hits"));
+        *reply = json_incref(json_object_get(kept, "reply"));
+    }
+    json_decref(kept);
     return rc;
 }
 
+/* The passages' own sentences, or a refusal. */
+static enum err_code answer_by_quotes(struct asking *k, json_t **hits, json_t **reply)
+{
+    enum err_code rc = ask_open(k) ? ask_quote(k) : OK;
+    if (rc)
+        return rc;
+    *hits = json_incref(k->hits);
+    *reply = ask_reply(k);
+    return OK;
+}
+
+static enum err_code quote(struct asking *k, json_t **hits, json_t **reply, bool *cached)
+{
+    struct str key;
+    enum err_code rc =
+        cache_key(k->q, k->req, k->search_query, &k->scope, STR(""), &k->a, &key, k->err);
+    if (!rc)
+        rc = look_up(k, key, hits, reply);
+    *cached = *reply != NULL;
+    if (rc || *cached)
+        return rc;
+    rc = find_passages(k);
+    if (!rc)
+        rc = answer_by_quotes(k, hits, reply);
+    if (!rc)
+        keep(k, key, *hits, *reply, json_object_get(*reply, "citations"));
+    return rc;
+}
+
+/* Draws at random are not kept. *key stays empty then. */
+static enum err_code model_key(struct asking *k, struct str *key)
+{
+    struct str model;
+    const struct cache_served served = {k->found.hits, k->found.n_hits, k->turns, k->n_turns};
+    if (k->req->sampling.temperature > 0 && !k->req->has_seed)
+        return OK;
+    enum err_code rc = cache_model(k->q, k->req, &served, &k->a, &model, k->err);
+    if (rc)
+        return rc;
+    return cache_key(k->q, k->req, k->search_query, &k->scope, model, &k->a, key, k->err);
+}
+
+/* A language model's answer goes with all the documents that it has read. Kept is
+ * only what the first generator said: another's, when that one failed, is for now. */
+static enum err_code speak(struct asking *k, json_t **hits, json_t **reply, bool *cached)
+{
+    struct str key = {NULL, 0};
+    bool fell = false;
+    enum err_code rc = find_passages(k);
+    if (!rc && !ask_open(k)) {
+        k->by_model = false;
+        return answer_by_quotes(k, hits, reply);
+    }
+    if (!rc)
+        rc = model_key(k, &key);
+    if (!rc && key.len)
+        rc = look_up(k, key, hits, reply);
+    *cached = *reply != NULL;
+    if (rc || *cached)
+        return rc;
+    rc = ask_tell_sources(k, k->hits);
+    if (!rc)
+        rc = ask_model(k, &fell);
+    if (!rc && fell)
+        return answer_by_quotes(k, hits, reply);
+    if (rc)
+        return rc;
+    *hits = json_incref(k->hits);
+    *reply = ask_reply(k);
+    if (key.len && !k->passing)
+        keep(k, key, *hits, *reply, *hits);
+    return OK;
+}
+
 /* ---- telling it ---- */
+
+static size_t span_end(const json_t *citation)
+{
+    const json_t *span = json_object_get(citation, "answer_span");
+    return (size_t)json_integer_value(json_object_get(span, "end"));
+}
 
 /* The answer claim by claim, each followed by its citations. */
 static enum err_code tell_answer(struct asking *k, const json_t *reply)
@@ -308,46 +193,46 @@ static enum err_code tell_answer(struct asking *k, const json_t *reply)
         const json_t *next = json_array_get(list, i + 1);
         const json_t *from = json_object_get(json_object_get(next, "answer_span"), "start");
         size_t to = i + 1 < n ? (size_t)json_integer_value(from) : text.len;
+        size_t own = span_end(json_array_get(list, i));
+        to = to < own ? own : to; /* two marks may share a claim */
         if (to > at && to <= text.len) {
-            if (e->delta && !e->delta(e->arg, str_sub(text, at, to)))
-                return left(k);
+            if (!k->streamed && e->delta && !e->delta(e->arg, str_sub(text, at, to)))
+                return ask_left(k);
             at = to;
         }
         if (i < n && e->citation && !e->citation(e->arg, json_array_get(list, i)))
-            return left(k);
+            return ask_left(k);
     }
+    return OK;
+}
+
+enum err_code ask_tell_sources(struct asking *k, const json_t *hits)
+{
+    const struct ask_events *e = k->events;
+    if (!e || k->told)
+        return OK;
+    k->told = true;
+    if (e->query && !e->query(e->arg, k->search_query))
+        return ask_left(k);
+    if (e->sources && !e->sources(e->arg, hits))
+        return ask_left(k);
     return OK;
 }
 
 static enum err_code tell(struct asking *k, const json_t *hits, const json_t *reply)
 {
-    const struct ask_events *e = k->events;
-    if (!e)
+    if (!k->events)
         return OK;
-    if (e->query && !e->query(e->arg, k->search_query))
-        return left(k);
-    if (e->sources && !e->sources(e->arg, hits))
-        return left(k);
-    return tell_answer(k, reply);
+    enum err_code rc = ask_tell_sources(k, hits);
+    return rc ? rc : tell_answer(k, reply);
 }
 
-/* What belongs to this asking alone. */
-static void finish_reply(struct asking *k, json_t *reply, bool cached, double began)
-{
-    json_t *ms = render_timings(&k->found.ms);
-    json_put(ms, "generate", json_real(k->generate_ms));
-    json_put(ms, "total", json_real(clock_ms() - began));
-    json_put(reply, "timings_ms", ms);
-    json_put(reply, "cached", json_boolean(cached));
-    json_put(reply, "conversation_id",
-             k->req->conversation ? json_string(k->conversation) : json_null());
-}
-
-static void count(struct asking *k, const json_t *reply, bool cached, double began)
+static void count(struct asking *k, const json_t *reply, bool cached)
 {
     struct query *q = k->q;
     const char *finish = json_string_value(json_object_get(reply, "finish_reason"));
-    double ms = clock_ms() - began;
+    const json_t *used = json_object_get(reply, "usage");
+    double ms = clock_ms() - k->began_ms;
     pthread_mutex_lock(&q->lock);
     q->counts.asks++;
     q->counts.ask_ms += ms;
@@ -355,58 +240,47 @@ static void count(struct asking *k, const json_t *reply, bool cached, double beg
     q->counts.refused += finish && strcmp(finish, "refused") == 0;
     pthread_mutex_unlock(&q->lock);
     struct usage u = {.kind = "ask",
-                      .model = llm_name(q->opt.llm),
-                      .ms = ms,
-                      .prompt_tokens = k->said.prompt_tokens,
-                      .completion_tokens = k->said.completion_tokens};
+                      .model = json_string_value(json_object_get(reply, "model")),
+                      .ms = ms};
+    if (!cached) {
+        u.prompt_tokens = json_integer_value(json_object_get(used, "prompt_tokens"));
+        u.completion_tokens = json_integer_value(json_object_get(used, "completion_tokens"));
+    }
     index_usage(q->opt.index, &u);
 }
 
-/* From the cache, or made and kept there. A cache that cannot be written costs
- * time, not the answer. */
-static enum err_code find_or_answer(struct asking *k, json_t **hits, json_t **reply, bool *cached)
-{
-    struct str key;
-    json_t *kept = NULL;
-    enum err_code rc = cache_key(k->q, k->req, k->search_query, &k->scope, &k->a, &key, k->err);
-    if (!rc)
-        rc = cache_find(k->q, &k->scope, key, &k->a, &kept, k->err);
-    if (rc)
-        return rc;
-    *cached = kept != NULL;
-    if (kept) {
-        *hits = json_incref(json_object_get(kept, "hits"));
-        *reply = json_incref(json_object_get(kept, "reply"));
-        json_decref(kept);
-        return OK;
-    }
-    rc = answer(k, reply);
-    if (rc)
-        return rc;
-    *hits = json_incref(k->hits);
-    kept = json_object();
-    json_put(kept, "hits", json_incref(*hits));
-    json_put(kept, "reply", json_incref(*reply));
-    if (cache_keep(k->q, &k->scope, key, kept, json_object_get(*reply, "citations"), &k->a, NULL))
-        json_array_append_new(json_object_get(*reply, "degraded"),
-                              json_string("cache: the answer could not be kept"));
-    json_decref(kept);
-    return OK;
-}
+/* ---- the front ---- */
 
-static enum err_code ask(struct asking *k, json_t **reply)
+static enum err_code begin(struct asking *k)
 {
-    double began = clock_ms();
-    json_t *hits = NULL, *r = NULL;
-    bool cached = false;
+    struct ask_turn *turns = NULL;
     enum err_code rc = check_request(k->req, k->err);
     if (!rc)
         rc = query_scope(k->q, k->req->collection, &k->a, &k->scope, k->err);
     if (!rc)
-        rc = session_query(k->q->opt.index, k->req->conversation, k->req->question, &k->a,
-                           &k->search_query, k->err);
+        rc = ask_generator(k);
+    if (!rc && k->req->conversation)
+        rc = session_turns(k->q->opt.index, k->req->conversation, &k->a, &turns, &k->n_turns,
+                           k->err);
+    else if (!rc)
+        rc = session_history(k->req->history, k->req->n_history, &k->a, &turns, &k->n_turns,
+                             k->err);
+    k->turns = turns;
     if (!rc)
-        rc = find_or_answer(k, &hits, &r, &cached);
+        rc = k->by_model ? ask_rewrite(k)
+                         : session_query(k->turns, k->n_turns, k->req->question, &k->a,
+                                         &k->search_query, k->err);
+    return rc;
+}
+
+static enum err_code ask(struct asking *k, json_t **reply)
+{
+    json_t *hits = NULL, *r = NULL;
+    bool cached = false;
+    k->began_ms = clock_ms();
+    enum err_code rc = begin(k);
+    if (!rc)
+        rc = k->by_model ? speak(k, &hits, &r, &cached) : quote(k, &hits, &r, &cached);
     if (!rc)
         rc = tell(k, hits, r);
     if (!rc)
@@ -416,8 +290,8 @@ static enum err_code ask(struct asking *k, json_t **reply)
     if (!rc && k->req->conversation)
         rc = session_keep(k->q->opt.index, k->conversation, k->req->question, said, k->err);
     if (!rc) {
-        finish_reply(k, r, cached, began);
-        count(k, r, cached, began);
+        ask_reply_finish(k, r, cached);
+        count(k, r, cached);
         *reply = json_incref(r);
     }
     json_decref(hits);

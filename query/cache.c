@@ -1,11 +1,13 @@
 #include "query/cache.h"
 #include <stdlib.h>
 #include <string.h>
+#include "base/hash.h"
 #include "base/utf8.h"
+#include "query/prompt.h"
 
 /* Raised when the shape of what is kept changes, or any measured constant that
  * answers hang on: an upgrade must not serve what the old program said. */
-#define KEY_VERSION 1
+#define KEY_VERSION 2
 
 /* Folded, one space between words, no stop or space at the end. */
 static enum err_code add_question(struct buf *b, struct str question, struct err *err)
@@ -53,9 +55,57 @@ static enum err_code add_filter(struct buf *b, const char *filter, struct err *e
     return rc;
 }
 
+static void add_hash(struct buf *b, struct str s)
+{
+    char hex[33];
+    struct hash128 h = hash128(s.ptr ? s.ptr : "", s.len);
+    hash_hex(h.bytes, 16, hex);
+    buf_printf(b, "%zu:%s", s.len, hex);
+}
+
+enum err_code cache_model(const struct query *q, const struct ask_request *req,
+                          const struct cache_served *served, struct arena *a, struct str *out,
+                          struct err *err)
+{
+    struct buf b = {0};
+    const struct llm_sampling *s = &req->sampling;
+    buf_printf(&b, "prompt %d %s %d\n", PROMPT_VERSION, req->generator ? req->generator : "",
+               req->json_object);
+    buf_printf(&b, "%.17g %.17g %.17g %.17g %.17g %d\n", s->top_p, s->min_p, s->repetition,
+               s->presence, s->frequency, s->top_k);
+    for (int i = 0; i < s->n_bias; i++)
+        buf_printf(&b, "%d %.9g ", s->bias[i].id, (double)s->bias[i].add);
+    for (int i = 0; i < llm_n_models(q->opt.llm); i++)
+        buf_printf(&b, "by %s %d\n", llm_model_at(q->opt.llm, i).name,
+                   llm_model_at(q->opt.llm, i).context);
+    for (int i = 0; i < req->n_stops; i++)
+        add_hash(&b, req->stops[i]);
+    char *schema = req->schema ? json_dumps(req->schema, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    bool failed = req->schema && !schema;
+    if (schema)
+        buf_printf(&b, "schema %s\n", schema);
+    free(schema);
+    for (int i = 0; i < served->n_hits; i++) {
+        const struct hit *h = &served->hits[i];
+        buf_printf(&b, "%s %u %u ", h->chunk.document, h->start, h->end);
+        add_hash(&b, h->text);
+        buf_char(&b, '\n');
+    }
+    if (served->n_turns)
+        add_hash(&b, req->question); /* as it was put: the search query is in the key anyway */
+    for (int i = 0; i < served->n_turns; i++) {
+        add_hash(&b, served->turns[i].question);
+        add_hash(&b, served->turns[i].answer);
+    }
+    *out = arena_str(a, buf_view(&b));
+    failed = failed || b.failed || !out->ptr;
+    buf_free(&b);
+    return failed ? err_set(err, ERR_NOMEM, "a cache key") : OK;
+}
+
 enum err_code cache_key(const struct query *q, const struct ask_request *req,
-                        struct str search_query, const struct scope *scope, struct arena *a,
-                        struct str *out, struct err *err)
+                        struct str search_query, const struct scope *scope, struct str model,
+                        struct arena *a, struct str *out, struct err *err)
 {
     struct buf b = {0};
     const struct query_options *o = &q->opt;
@@ -63,7 +113,9 @@ enum err_code cache_key(const struct query *q, const struct ask_request *req,
                embed_stamp(o->embed)->version);
     buf_printf(&b, "%.17g %.17g %d %d %d %d %.17g %llu\n", o->dense_weight, o->min_evidence, o->ef,
                req->top_k ? req->top_k : o->ask_top_k, o->max_sentences, req->max_tokens,
-               req->temperature, (unsigned long long)(req->temperature > 0 ? req->seed : 0));
+               req->sampling.temperature,
+               (unsigned long long)(req->sampling.temperature > 0 ? req->sampling.seed : 0));
+    buf_str(&b, model);
     buf_printf(&b, "%s\n", scope->name);
     enum err_code rc = add_filter(&b, req->filter, err);
     buf_char(&b, '\n');
@@ -91,16 +143,16 @@ enum err_code cache_find(struct query *q, const struct scope *scope, struct str 
 }
 
 enum err_code cache_keep(struct query *q, const struct scope *scope, struct str key,
-                         const json_t *value, const json_t *citations, struct arena *a,
+                         const json_t *value, const json_t *sources, struct arena *a,
                          struct err *err)
 {
-    size_t n = json_array_size(citations);
+    size_t n = json_array_size(sources);
     const char **ids = arena_alloc(a, n, sizeof(*ids));
     struct buf b = {0};
     if (!ids)
         return err_set(err, ERR_NOMEM, "%zu document ids", n);
     for (size_t i = 0; i < n; i++)
-        ids[i] = json_string_value(json_object_get(json_array_get(citations, i), "document_id"));
+        ids[i] = json_string_value(json_object_get(json_array_get(sources, i), "document_id"));
     json_write(&b, value);
     enum err_code rc = buf_ok(&b, "an answer", err);
     if (!rc)

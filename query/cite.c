@@ -1,12 +1,10 @@
 #include "query/cite.h"
 #include <string.h>
-#include "base/hash.h"
 #include "base/sentence.h"
 #include "base/utf8.h"
-#include "base/words.h"
+#include "query/support.h"
 
-#define DIGITS_MAX    4
-#define NUMBER_WEIGHT 2.0 /* of a word with digits when support is counted */
+#define DIGITS_MAX 4
 
 /* ---- marks ---- */
 
@@ -46,6 +44,25 @@ struct letters {
     size_t n;
 }; /* code points that show, and where */
 
+/* Round brackets and angles for those that prompts and answers have no room for. */
+static uint32_t cite_bracket(uint32_t cp)
+{
+    switch (cp) {
+    case '[':
+    case 0x3010:
+    case 0xff3b:
+        return '(';
+    case ']':
+    case 0x3011:
+    case 0xff3d:
+        return ')';
+    case 0x2039:
+        return '<';
+    default:
+        return cp;
+    }
+}
+
 static bool letters_of(struct str s, struct arena *a, struct letters *out)
 {
     out->n = 0;
@@ -57,7 +74,7 @@ static bool letters_of(struct str s, struct arena *a, struct letters *out)
         uint32_t cp;
         size_t len = (size_t)utf8_decode(s, i, &cp);
         if (!utf8_is_space(cp) && !utf8_is_control(cp)) {
-            out->cp[out->n] = cp == '[' ? '(' : cp == ']' ? ')' : cp;
+            out->cp[out->n] = cite_bracket(cp);
             out->at[out->n++] = i;
         }
         i += len;
@@ -81,78 +98,6 @@ bool cite_locate(struct str claim, struct str passage, struct arena *a, size_t *
     return false;
 }
 
-/* ---- support by words ---- */
-
-struct stems {
-    uint64_t *h;
-    double *weight;
-    int n, cap;
-};
-
-static bool add_stem(void *arg, const struct word *w)
-{
-    struct stems *s = arg;
-    if (words_is_stop(w->surface) || s->n == s->cap)
-        return true;
-    uint64_t h = hash64(w->stem.ptr, w->stem.len, 0);
-    for (int i = 0; i < s->n; i++)
-        if (s->h[i] == h)
-            return true;
-    s->h[s->n] = h;
-    s->weight[s->n++] = w->surface.ptr[0] >= '0' && w->surface.ptr[0] <= '9' ? NUMBER_WEIGHT : 1;
-    return true;
-}
-
-static enum err_code stems_of(struct words *w, struct str text, struct arena *a, struct stems *out,
-                              struct err *err)
-{
-    out->n = 0;
-    out->cap = (int)(text.len < 4096 ? text.len : 4096);
-    out->h = arena_alloc(a, (size_t)out->cap, sizeof(*out->h));
-    out->weight = arena_alloc(a, (size_t)out->cap, sizeof(*out->weight));
-    if (!out->h || !out->weight)
-        return err_set(err, ERR_NOMEM, "the words of a claim");
-    return words_each(w, text, add_stem, out, err);
-}
-
-/* Share of the claim's words that the text has, 0..1. */
-static double share(const struct stems *claim, const struct stems *text)
-{
-    double found = 0, all = 0;
-    for (int i = 0; i < claim->n; i++) {
-        all += claim->weight[i];
-        for (int k = 0; k < text->n; k++)
-            if (text->h[k] == claim->h[i]) {
-                found += claim->weight[i];
-                break;
-            }
-    }
-    return all > 0 ? found / all : 0;
-}
-
-/* The passage's sentence with most of the claim's words; the first of equals. */
-static enum err_code best_sentence(struct words *w, struct str claim, struct str passage,
-                                   struct arena *a, size_t *start, size_t *end, double *support,
-                                   struct err *err)
-{
-    struct stems c, t;
-    *start = *end = 0;
-    *support = -1;
-    enum err_code rc = stems_of(w, claim, a, &c, err);
-    for (size_t at = 0, to; at < passage.len && !rc; at = to) {
-        to = sentence_end(passage, at);
-        struct str s = str_trim(str_sub(passage, at, to));
-        rc = stems_of(w, s, a, &t, err);
-        double got = share(&c, &t);
-        if (rc || !s.len || got <= *support)
-            continue;
-        *support = got;
-        *start = (size_t)(s.ptr - passage.ptr);
-        *end = *start + s.len;
-    }
-    return rc;
-}
-
 /* ---- citations ---- */
 
 struct citing {
@@ -164,8 +109,7 @@ struct citing {
     struct err *err;
 };
 
-/* The bytes are in the stored text, on boundaries. */
-static bool holds(const struct cite_passage *p, size_t start, size_t end)
+bool cite_holds(const struct cite_passage *p, size_t start, size_t end)
 {
     size_t from = p->start + start, to = p->start + end;
     return start < end && end <= p->text.len && to <= p->stored.len && to <= UINT32_MAX &&
@@ -197,8 +141,8 @@ static enum err_code cite_claim(struct citing *c, int n, size_t from, size_t to,
     enum err_code rc = OK;
     ct.exact = cite_locate(claim, p->text, c->a, &start, &end);
     if (!ct.exact)
-        rc = best_sentence(c->words, claim, p->text, c->a, &start, &end, &ct.support, c->err);
-    if (rc || !holds(p, start, end))
+        rc = support_sentence(c->words, claim, p->text, c->a, &start, &end, &ct.support, c->err);
+    if (rc || !cite_holds(p, start, end))
         return rc;
     ct.start = p->start + (uint32_t)start;
     ct.end = p->start + (uint32_t)end;

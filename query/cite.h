@@ -33,6 +33,9 @@ struct cite_passage {
     struct str stored;    /* all of the document's text, read anew; empty when it is gone */
 };
 
+/* The bytes [start, end) of p->text are in its stored text, on boundaries. */
+bool cite_holds(const struct cite_passage *p, size_t start, size_t end);
+
 struct citation {
     int n;                /* of the passage, from 1 */
     size_t answer_start, answer_end;   /* its claim */

@@ -1,8 +1,9 @@
 /* query/query.h - the front door: a question in, passages or a cited answer out.
  *
  * query_search: dense and BM25 candidates, fused, neighbours merged.
- * query_ask: search, the evidence gate, the generator, citations checked byte
- * by byte, the exact-match answer cache.
+ * query_ask: search, the evidence gate, the generator (a language model where there
+ * is one, else the passages' own sentences), citations checked byte by byte, the
+ * exact-match answer cache.
  * Ranges    bytes of the document's stored text, half-open; pages from 1.
  * Threads   locks inside: any thread may call. Memory  results lie in the
  *           caller's arena; json values are the caller's (json_decref). */
@@ -75,12 +76,23 @@ struct ask_request {
     struct str question;
     const char *collection, *filter;
     const char *conversation;  /* id, "" or NULL */
-    int top_k, max_tokens;
-    double temperature;
-    uint64_t seed;
+    int top_k, max_tokens;     /* 0: as the options say; as llm.h says */
+    /* What follows is a language model's. */
+    const char *generator;     /* its name, or "extractive"; NULL: as llm.h tries them */
+    struct llm_sampling sampling;
+    bool has_seed;             /* without, a temperature above 0 draws anew each time */
+    const struct str *stops; int n_stops;
+    /* The answer as JSON of this schema, or as any object: then it has no marks, and
+     * citations say which string or number each is for. Borrowed. */
+    const json_t *schema;
+    bool json_object;
+    /* A conversation that is not stored here, oldest message first; looked at when
+     * `conversation` is NULL. System messages are not ours and are left out. */
+    const struct llm_message *history; int n_history;
 };
 /* Events as they happen; any may be NULL. Values are borrowed during the call.
- * Return false when the reader left. */
+ * Return false when the reader left. A language model's text comes as it is
+ * written (marks checked, links that no passage has taken out), the citations behind it. */
 struct ask_events {
     bool (*query)(void *arg, struct str search_query);
     bool (*sources)(void *arg, const json_t *hits);
@@ -88,7 +100,12 @@ struct ask_events {
     bool (*citation)(void *arg, const json_t *citation);
     void *arg;
 };
-/* *reply: the whole reply of API.md, `answer` included. Refusals are OK. */
+/* *reply: the whole reply of API.md, `answer` included; of a language model with
+ * `unsupported`, the ranges of the answer that no citation supports. Refusals are OK.
+ * When no generator can answer the passages' own sentences do, and `degraded` says why.
+ * ERR_BUSY: the queue is full, or a document was deleted while it was being cited: try later.
+ * ERR_NOTFOUND: no such collection, conversation or model. ERR_IO: a generator broke off
+ * when part of its answer was out. */
 enum err_code query_ask(struct query *q, const struct ask_request *req,
                         const struct ask_events *events, const struct stop *stop, json_t **reply,
                         struct err *err);

@@ -120,22 +120,68 @@ enum err_code session_resolve(struct str before, struct str question, struct are
     return rc;
 }
 
-enum err_code session_query(struct index *x, const char *conversation, struct str question,
+enum err_code session_stands_alone(struct str question, bool *alone, struct err *err)
+{
+    struct words *w = NULL;
+    struct look l = {0};
+    enum err_code rc = words_new(&w, err);
+    if (!rc)
+        rc = words_each(w, question, look, &l, err);
+    *alone = stands_alone(&l);
+    words_free(w);
+    return rc;
+}
+
+enum err_code session_query(const struct ask_turn *turns, int n, struct str question,
                             struct arena *a, struct str *out, struct err *err)
 {
-    struct message *m = NULL;
     struct str before = {NULL, 0};
-    int n = 0, turns = 0, from = 0;
-    *out = question;
+    enum err_code rc = OK;
+    for (int i = n > SESSION_TURNS ? n - SESSION_TURNS : 0; i < n && !rc; i++)
+        rc = session_resolve(before, turns[i].question, a, &before, err);
+    return rc ? rc : session_resolve(before, question, a, out, err);
+}
+
+enum err_code session_turns(struct index *x, const char *conversation, struct arena *a,
+                            struct ask_turn **out, int *n, struct err *err)
+{
+    struct message *m = NULL;
+    int all = 0, turns = 0, from = 0;
+    *n = 0;
     if (!conversation || !conversation[0])
         return OK;
-    enum err_code rc = index_conversation(x, conversation, a, &m, &n, err);
-    for (from = n; !rc && from > 0 && turns < SESSION_TURNS; from--)
+    enum err_code rc = index_conversation(x, conversation, a, &m, &all, err);
+    for (from = all; !rc && from > 0 && turns < SESSION_TURNS; from--)
         turns += strcmp(m[from - 1].role, "user") == 0;
-    for (int i = from; i < n && !rc; i++)
+    *out = arena_alloc(a, (size_t)turns, sizeof(**out));
+    if (!rc && !*out)
+        rc = err_set(err, ERR_NOMEM, "%d turns", turns);
+    for (int i = from; i < all && !rc; i++) {
         if (strcmp(m[i].role, "user") == 0)
-            rc = session_resolve(before, str_of(m[i].content), a, &before, err);
-    return rc ? rc : session_resolve(before, question, a, out, err);
+            (*out)[(*n)++].question = str_of(m[i].content);
+        else if (*n)
+            (*out)[*n - 1].answer = str_of(m[i].content);
+    }
+    return rc;
+}
+
+enum err_code session_history(const struct llm_message *m, int n_messages, struct arena *a,
+                              struct ask_turn **out, int *n, struct err *err)
+{
+    int turns = 0, from = n_messages;
+    for (; from > 0 && turns < SESSION_TURNS; from--)
+        turns += m[from - 1].role == LLM_USER;
+    *n = 0;
+    *out = arena_alloc(a, (size_t)turns, sizeof(**out));
+    if (!*out)
+        return err_set(err, ERR_NOMEM, "%d turns", turns);
+    for (int i = from; i < n_messages; i++) {
+        if (m[i].role == LLM_USER)
+            (*out)[(*n)++].question = m[i].content;
+        else if (m[i].role == LLM_ASSISTANT && *n)
+            (*out)[*n - 1].answer = m[i].content;
+    }
+    return OK;
 }
 
 enum err_code session_keep(struct index *x, char id[33], struct str question, struct str answer,

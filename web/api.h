@@ -39,10 +39,15 @@ enum err_code api_healthz(struct request *r, struct err *err);
 enum err_code api_readyz(struct request *r, struct err *err);
 enum err_code api_metrics(struct request *r, struct err *err);
 enum err_code api_openapi(struct request *r, struct err *err);
+/* OpenAI's wire format (openai.h). */
+enum err_code api_models(struct request *r, struct err *err);
+enum err_code api_model(struct request *r, struct err *err);
+enum err_code api_openai_chat(struct request *r, struct err *err);
+enum err_code api_openai_text(struct request *r, struct err *err);
 
 extern const struct field api_documents_add_query[], api_documents_list_query[],
     api_documents_text_query[], api_search_fields[], api_ask_fields[], api_jobs_list_query[],
-    api_collections_fields[], api_keys_fields[];
+    api_collections_fields[], api_keys_fields[], openai_chat_fields[], openai_text_fields[];
 
 /* Shared shapes. NULL without memory. */
 json_t *api_document_json(struct request *r, const struct document *d);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "web/access.h"
 #include "web/api.h"
+#include "web/openai.h"
 #include "web/reply.h"
 #include "web/stream.h"
 
@@ -15,9 +16,12 @@ const struct field api_ask_fields[] = {
     {"conversation_id", FIELD_TEXT, 0, 32, false, NULL, "of an earlier answer; \"\" begins one"},
     {"max_tokens", FIELD_INT, 1, 4096, false, NULL,
      "sentences that would pass it are left out; the first is told whole"},
-    {"temperature", FIELD_NUMBER, 0, 2, false, NULL, "0 when absent"},
+    {"temperature", FIELD_NUMBER, 0, 2, false, NULL, "as configured when absent; 0: greedy"},
     {"seed", FIELD_INT, 0, 9007199254740991.0, false, NULL, NULL},
-    {"response_format", FIELD_OBJECT, 0, 0, false, NULL, "{\"type\":\"text\"}"},
+    {"model", FIELD_TEXT, 1, 95, false, NULL, "a generator by name; the first one when absent"},
+    {"stop", FIELD_ANY, 0, 0, false, NULL, "a text, or up to 16 of them: the answer ends there"},
+    {"response_format", FIELD_OBJECT, 0, 0, false, NULL,
+     "{\"type\": \"text\" | \"json_object\" | \"json_schema\", \"json_schema\": {\"schema\"}}"},
     {.type = FIELD_END}};
 
 struct telling {                 /* an answer on its way to a stream */
@@ -94,21 +98,29 @@ static void run_stream(struct request *r, const struct ask_request *ask, struct 
 
 static enum err_code read_request(struct request *r, struct ask_request *ask, struct err *err)
 {
-    const json_t *format = json_object_get(r->json, "response_format");
     const json_t *filter = json_object_get(r->json, "filter");
-    struct str kind = field_text(format, "type");
-    if (json_is_object(format) && !str_eqz(kind, "text")) {
+    enum err_code rc = openai_format(json_object_get(r->json, "response_format"), &ask->schema,
+                                     &ask->json_object, err);
+    if (rc) {
         r->param = "response_format";
-        return err_set(err, ERR_ARG, "response_format: this generator writes {\"type\":\"text\"} "
-                                     "only");
+        return rc;
+    }
+    rc = openai_stops(json_object_get(r->json, "stop"), &r->arena, &ask->stops, &ask->n_stops, err);
+    if (rc) {
+        r->param = "stop";
+        return rc;
     }
     struct str conversation = field_text(r->json, "conversation_id");
     ask->question = field_text(r->json, "question");
     ask->conversation = conversation.ptr ? arena_strz(&r->arena, conversation) : NULL;
     ask->top_k = (int)field_int(r->json, "top_k", 0);
     ask->max_tokens = (int)field_int(r->json, "max_tokens", 0);
-    ask->temperature = field_number(r->json, "temperature", 0);
-    ask->seed = (uint64_t)field_int(r->json, "seed", 0);
+    struct str model = field_text(r->json, "model");
+    ask->generator = model.ptr ? arena_strz(&r->arena, model) : NULL;
+    ask->has_seed = json_is_integer(json_object_get(r->json, "seed"));
+    ask->sampling.temperature =
+        field_number(r->json, "temperature", llm_temperature(r->web->opt.llm));
+    ask->sampling.seed = (uint64_t)field_int(r->json, "seed", 0);
     if (json_is_object(filter) && json_object_size(filter) > 0) {
         struct buf b = {0};
         json_write(&b, filter);
@@ -139,6 +151,8 @@ enum err_code api_ask(struct request *r, struct err *err)
     struct ask_events ev = {.delta = on_delta, .arg = &t};
     json_t *reply = NULL;
     rc = query_ask(r->web->opt.query, &ask, &ev, &r->stop, &reply, err);
+    if (rc == ERR_ARG && str_starts(str_of(err->msg), STR("response_format")))
+        r->param = "response_format";
     if (rc)
         return rc;
     count(r, reply, t.first_word_ms);

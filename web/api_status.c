@@ -75,6 +75,9 @@ enum err_code api_status(struct request *r, struct err *err)
     json_t *o = json_object(), *models = json_object(), *served = json_object();
     json_put(models, "encoder", encoder_json(embed_stamp(w->opt.embed)));
     json_put(models, "generator", json_text(str_of(llm_name(w->opt.llm))));
+    json_t *llm = llm_status_json(w->opt.llm);
+    if (llm)
+        json_put(models, "llm", llm);
     json_put(served, "searches", json_integer(q.searches));
     json_put(served, "asks", json_integer(q.asks));
     json_put(served, "refused", json_integer(q.refused));

@@ -65,27 +65,32 @@ static enum err_code check_number(const struct field *f, double v, struct err *e
 static enum err_code check_json(const struct field *f, const json_t *v, struct err *err)
 {
     static const char *const need[] = {"", "a string", "a whole number", "a number",
-                                       "true or false", "an object"};
-    bool ok = f->type == FIELD_TEXT ? json_is_string(v) : f->type == FIELD_INT ? json_is_integer(v)
-              : f->type == FIELD_NUMBER ? json_is_number(v)
-              : f->type == FIELD_BOOL   ? json_is_boolean(v) : json_is_object(v);
-    if (!ok)
+                                       "true or false", "an object", "an array", ""};
+    const bool is[] = {false, json_is_string(v), json_is_integer(v), json_is_number(v),
+                       json_is_boolean(v), json_is_object(v), json_is_array(v), true};
+    if (!is[f->type])
         return err_set(err, ERR_ARG, "%s must be %s", f->name, need[f->type]);
     if (f->type == FIELD_TEXT)
         return check_text(f, (struct str){json_string_value(v), json_string_length(v)}, err);
     if (f->type == FIELD_INT || f->type == FIELD_NUMBER)
         return check_number(f, json_number_value(v), err);
+    size_t n = json_array_size(v);
+    if (f->type == FIELD_ARRAY && ((double)n < f->min || (double)n > f->max))
+        return err_set(err, ERR_ARG, "%s has %zu values, it must have %.0f to %.0f", f->name, n,
+                       f->min, f->max);
     return OK;
 }
 
-static enum err_code check_object(json_t *o, const struct field *fields, struct arena *a,
-                                  const char **param, struct err *err)
+static enum err_code check_object(json_t *o, const struct field *fields, bool lenient,
+                                  struct arena *a, const char **param, struct err *err)
 {
     const char *key;
     json_t *v;
     json_object_foreach(o, key, v) {
         const struct field *f = field_find(fields, str_of(key));
         *param = arena_strz(a, str_of(key));
+        if (!f && lenient)
+            continue;
         if (!f)
             return unknown(str_of(key), fields, err);
         enum err_code rc = json_is_null(v) && !f->required ? OK : check_json(f, v, err);
@@ -131,8 +136,8 @@ static enum err_code judge_unread(struct str body, struct arena *a, struct err *
     return err_wrap(err, ERR_ARG, "refused");
 }
 
-enum err_code fields_body(struct str body, const struct field *fields, struct arena *a,
-                          json_t **out, const char **param, struct err *err)
+enum err_code fields_body(struct str body, const struct field *fields, bool lenient,
+                          struct arena *a, json_t **out, const char **param, struct err *err)
 {
     *param = NULL;
     json_t *v = NULL;
@@ -144,7 +149,7 @@ enum err_code fields_body(struct str body, const struct field *fields, struct ar
     if (!json_is_object(v))
         rc = err_set(err, ERR_ARG, "the body must be a JSON object");
     else
-        rc = check_object(v, fields, a, param, err);
+        rc = check_object(v, fields, lenient, a, param, err);
     if (rc)
         json_decref(v);
     else

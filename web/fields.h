@@ -2,7 +2,9 @@
  * it, and told from it by /openapi.json.
  *
  * Nothing is clamped and nothing is ignored: a field that is not in the table,
- * of another type or out of its range is ERR_ARG naming it.
+ * of another type or out of its range is ERR_ARG naming it. Only a foreign wire
+ * format, whose clients send more than we know, is read `lenient`: fields that
+ * are not in the table are passed over.
  * Threads   no state. Memory  views into the request. */
 #ifndef CARREL_WEB_FIELDS_H
 #define CARREL_WEB_FIELDS_H
@@ -10,12 +12,13 @@
 #include "base/json.h"
 #include "base/str.h"
 
-enum field_type { FIELD_END, FIELD_TEXT, FIELD_INT, FIELD_NUMBER, FIELD_BOOL, FIELD_OBJECT };
+enum field_type { FIELD_END, FIELD_TEXT, FIELD_INT, FIELD_NUMBER, FIELD_BOOL, FIELD_OBJECT,
+                  FIELD_ARRAY, FIELD_ANY };
 
 struct field {
     const char *name;
     enum field_type type;
-    double min, max;           /* of a number; of a text: its bytes */
+    double min, max;           /* of a number; of a text: its bytes; of an array: its values */
     bool required;
     const char *choices;       /* "a|b|c": the only values of a text; or NULL */
     const char *about;
@@ -23,8 +26,8 @@ struct field {
 
 /* `body` read strictly. ERR_FORMAT: not JSON. ERR_ARG: JSON, but not an object,
  * or one that breaks the table; *param then names the field (in arena, or NULL). */
-enum err_code fields_body(struct str body, const struct field *fields, struct arena *a,
-                          json_t **out, const char **param, struct err *err);
+enum err_code fields_body(struct str body, const struct field *fields, bool lenient,
+                          struct arena *a, json_t **out, const char **param, struct err *err);
 
 /* A query string or a form (application/x-www-form-urlencoded), decoded. */
 struct pair { struct str name, value; };

@@ -225,6 +225,32 @@ static void write_store(struct web *w, struct buf *b)
                "%lld\n", (long long)c.db_bytes, (long long)c.blob_bytes);
 }
 
+/* Of the language model that runs here; nothing where there is none. */
+static void write_llm(struct web *w, struct buf *b)
+{
+    static const char *const kind[] = {"prompt", "reused", "generated", "proposed", "accepted"};
+    json_t *o = llm_status_json(w->opt.llm);
+    const json_t *tokens = json_object_get(o, "tokens"), *kv = json_object_get(o, "kv");
+    const json_t *sessions = json_object_get(o, "sessions");
+    if (tokens) {
+        head(b, "carrel_llm_tokens_total", "counter", "Tokens computed, reused, guessed right.");
+        for (int i = 0; i < 5; i++)
+            buf_printf(b, "carrel_llm_tokens_total{kind=\"%s\"} %lld\n", kind[i],
+                       (long long)field_int(tokens, kind[i], 0));
+        head(b, "carrel_llm_sessions", "gauge", "Answers being written, and waiting.");
+        buf_printf(b, "carrel_llm_sessions{state=\"running\"} %lld\n"
+                   "carrel_llm_sessions{state=\"waiting\"} %lld\n",
+                   (long long)field_int(sessions, "running", 0),
+                   (long long)field_int(sessions, "waiting", 0));
+        gauge(b, "carrel_llm_kv_pages", "Pages of the cache.", (double)field_int(kv, "pages", 0));
+        gauge(b, "carrel_llm_kv_pages_free", "Pages that no answer holds.",
+              (double)field_int(kv, "pages_free", 0));
+        counter(b, "carrel_llm_passes_total", "Passes over the weights.",
+                (double)field_int(o, "passes", 0));
+    }
+    json_decref(o);
+}
+
 static int open_files(void)
 {
     int n = 0;
@@ -267,5 +293,6 @@ void metrics_write(struct web *w, struct buf *b)
     write_search(w->metrics, b);
     write_ingest(w, b);
     write_store(w, b);
+    write_llm(w, b);
     write_process(b);
 }

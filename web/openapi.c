@@ -6,9 +6,11 @@
 
 static json_t *schema_of(const struct field *f)
 {
-    static const char *const types[] = {"", "string", "integer", "number", "boolean", "object"};
+    static const char *const types[] = {"",        "string", "integer", "number",
+                                        "boolean", "object", "array"};
     json_t *o = json_object();
-    json_put(o, "type", json_text(str_of(types[f->type])));
+    if (f->type != FIELD_ANY)
+        json_put(o, "type", json_text(str_of(types[f->type])));
     if (f->about)
         json_put(o, "description", json_text(str_of(f->about)));
     if (f->choices) {
@@ -27,7 +29,7 @@ static json_t *schema_of(const struct field *f)
     return o;
 }
 
-static json_t *object_schema(const struct field *f)
+static json_t *object_schema(const struct field *f, bool closed)
 {
     json_t *o = json_object(), *properties = json_object(), *required = json_array();
     for (; f && f->type != FIELD_END; f++) {
@@ -36,7 +38,7 @@ static json_t *object_schema(const struct field *f)
             json_array_append_new(required, json_text(str_of(f->name)));
     }
     json_put(o, "type", json_text(STR("object")));
-    json_put(o, "additionalProperties", json_false());
+    json_put(o, "additionalProperties", json_boolean(!closed));
     json_put(o, "properties", properties);
     json_put(o, "required", required);
     return o;
@@ -105,10 +107,10 @@ static json_t *operation(const struct route *t)
         json_put(op, "security", json_array());
     add_parameters(op, t);
     if (t->body == BODY_JSON)
-        json_put(op, "requestBody", content_of("application/json", object_schema(t->fields)));
+        json_put(op, "requestBody", content_of("application/json", object_schema(t->fields, !t->openai)));
     else if (t->body == BODY_FORM)
         json_put(op, "requestBody",
-                 content_of("application/x-www-form-urlencoded", object_schema(t->fields)));
+                 content_of("application/x-www-form-urlencoded", object_schema(t->fields, !t->openai)));
     else if (t->body == BODY_UPLOAD)
         json_put(op, "requestBody", content_of("multipart/form-data", upload_schema()));
     json_put(ok, "description", json_text(STR("done")));

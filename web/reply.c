@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "web/openai.h"
 #include "web/stream.h"
 
 void reply_body(struct request *r, int status, const char *static_type)
@@ -98,17 +99,21 @@ void reply_refuse(struct request *r, int status, const char *static_code, const 
 
 void reply_fail(struct request *r, enum err_code rc, const struct err *err)
 {
-    const struct route_error *e = route_error(rc);
+    const struct route_error *e = route_error(r->route, rc);
     const char *why = err && err->msg[0] ? err->msg : err_name(rc);
     bool sent = r->has_body || !r->route || r->route->body != BODY_NONE;
     if (rc == ERR_LIMIT && !sent && strcmp(r->method, "GET") != 0 && !r->head_only)
         reply_refuse(r, 507, "storage_full", why); /* nothing came that could be too large */
     else
         reply_refuse(r, e->status, e->code, why);
+    if (r->failure.status == 429)
+        reply_header(r, "Retry-After", "2");
 }
 
 json_t *reply_failure_json(const struct request *r)
 {
+    if (r->route && r->route->openai)
+        return openai_failure_json(r);
     const struct failure *f = &r->failure;
     json_t *e = json_object(), *o = json_object();
     json_put(e, "code", json_text(str_of(f->code)));

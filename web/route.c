@@ -5,6 +5,7 @@
 #include "web/pages.h"
 
 #define SMALL ((size_t)64 << 10)       /* a JSON body; a question has at most 8 KiB */
+#define LARGE ((size_t)2 << 20)       /* a conversation */
 #define FORM  ((size_t)32 << 10)
 
 static const struct route table[] = {
@@ -50,6 +51,16 @@ static const struct route table[] = {
      api_search_fields, "Find passages by meaning and by words."},
     {"POST", "/v1/ask", SCOPE_QUERY, RUN_ASK, BODY_JSON, SMALL, api_ask, NULL, api_ask_fields,
      "Answer a question from the documents, every claim cited; optionally as events."},
+    {"POST", "/v1/chat/completions", SCOPE_QUERY, RUN_ASK, BODY_JSON, LARGE, api_openai_chat, NULL,
+     openai_chat_fields, "OpenAI's chat completions, by a model or from the documents.", true},
+    {"POST", "/v1/completions", SCOPE_QUERY, RUN_ASK, BODY_JSON, LARGE, api_openai_text, NULL,
+     openai_text_fields, "OpenAI's completions: a text goes on.", true},
+    {"GET", "/v1/models", SCOPE_QUERY, RUN_QUICK, BODY_NONE, 0, api_models, NULL, NULL,
+     "The models there are, as OpenAI lists them.", true},
+    {"GET", "/v1/models/{id}", SCOPE_QUERY, RUN_QUICK, BODY_NONE, 0, api_model, NULL, NULL,
+     "One model.", true},
+    {"GET", "/v1/models/{owner}/{id}", SCOPE_QUERY, RUN_QUICK, BODY_NONE, 0, api_model, NULL, NULL,
+     "One model whose name has a slash.", true},
     {"GET", "/v1/jobs", SCOPE_QUERY, RUN_QUICK, BODY_NONE, 0, api_jobs_list, api_jobs_list_query,
      NULL, "List jobs, newest first."},
     {"GET", "/v1/jobs/{id}", SCOPE_QUERY, RUN_QUICK, BODY_NONE, 0, api_jobs_one, NULL, NULL,
@@ -100,6 +111,15 @@ static const struct route_error errors[ERR_N] = {
     [ERR_CANCELLED] = {503, "cancelled"},
     [ERR_INCOMPATIBLE] = {409, "incompatible"},
 };
+
+/* Its clients know 400 for all that is wrong with a request. */
+static const struct route_error openai_errors[ERR_N] = {
+    [ERR_ARG] = {400, "invalid_value"},
+    [ERR_LIMIT] = {400, "context_length_exceeded"},
+    [ERR_NOTFOUND] = {404, "model_not_found"},
+    [ERR_BUSY] = {429, "rate_limit_exceeded"},
+};
+static const struct route_error too_many = {429, "too_many_requests"};
 
 int route_count(void)
 {
@@ -171,9 +191,13 @@ enum route_match route_find(struct str method, struct str path, const struct rou
     return m;
 }
 
-const struct route_error *route_error(enum err_code code)
+const struct route_error *route_error(const struct route *r, enum err_code code)
 {
-    return &errors[(unsigned)code < ERR_N ? code : OK];
+    if ((unsigned)code >= ERR_N)
+        code = OK;
+    if (r && r->openai && openai_errors[code].status)
+        return &openai_errors[code];
+    return code == ERR_BUSY && r && r->runs == RUN_ASK ? &too_many : &errors[code];
 }
 
 const char *scope_name(enum scope s)

@@ -30,6 +30,7 @@ struct route {
     const struct field *query;     /* of the query string; NULL: none */
     const struct field *fields;    /* of a JSON or form body */
     const char *about;             /* one sentence; NULL for pages */
+    bool openai;                   /* speaks OpenAI's wire format, failures included */
 };
 
 #define ROUTE_PARAMS 2
@@ -44,6 +45,8 @@ enum route_match route_find(struct str method, struct str path, const struct rou
                             struct str params[ROUTE_PARAMS], char allow[64]);
 
 struct route_error { int status; const char *code; };
-const struct route_error *route_error(enum err_code code);
+/* What a failure of this route (NULL: of none) is on the wire. A question that finds
+ * no place is 429: the client shall come again. */
+const struct route_error *route_error(const struct route *r, enum err_code code);
 const char *scope_name(enum scope s);          /* "open", "query", "ingest", "admin" */
 #endif

@@ -24,7 +24,8 @@
 #include "web/upload.h"
 
 #define CONNECTION_THREADS 2
-#define ASK_THREADS        2          /* answers at a time */
+#define ASK_THREADS        2          /* answers at a time, each computing */
+#define CHAT_THREADS       24         /* with a model: they wait for its one thread */
 #define ASK_QUEUE          32         /* questions that may wait: beyond, 429 */
 #define WAIT_THREADS       16         /* `wait` uploads and job streams */
 #define QUICK_QUEUE        512
@@ -240,8 +241,8 @@ static void take_body(struct request *r, struct str bytes)
 static enum err_code read_body(struct request *r, struct err *err)
 {
     if (r->route->body == BODY_JSON)
-        return fields_body(buf_view(&r->body), r->route->fields, &r->arena, &r->json, &r->param,
-                           err);
+        return fields_body(buf_view(&r->body), r->route->fields, r->route->openai, &r->arena,
+                           &r->json, &r->param, err);
     if (r->route->body != BODY_FORM || !r->type.ptr)
         return OK;
     static const struct field none[] = {{.type = FIELD_END}};
@@ -486,7 +487,8 @@ static enum err_code start_parts(struct web *w, struct err *err)
         return err_set(err, ERR_NOMEM, "the server");
     enum err_code rc = pool_new("quick", o->threads, QUICK_QUEUE, &w->quick, err);
     if (!rc)
-        rc = pool_new("ask", ASK_THREADS, ASK_QUEUE, &w->asks, err);
+        rc = pool_new("ask", llm_n_models(o->llm) > 0 ? CHAT_THREADS : ASK_THREADS, ASK_QUEUE,
+                      &w->asks, err);
     if (!rc)
         rc = pool_new("waiting", WAIT_THREADS, 0, &w->waits, err);
     return rc;

@@ -117,21 +117,42 @@ static void wait_moved(struct stream *s, int ms)
     pthread_cond_timedwait(&s->moved, &s->lock, &t);
 }
 
-bool stream_event(struct stream *s, const char *event, const json_t *data)
+/* `text`: whole lines of an event, with the empty one that ends it. */
+static bool send_text(struct stream *s, const struct buf *text)
 {
     pthread_mutex_lock(&s->lock);
     while (s->out.len - s->sent > STREAM_AHEAD_MAX && !s->closed && !stop_asked(s->stop))
         wait_moved(s, 200);
     bool on = !s->closed && !stop_asked(s->stop);
     if (on) {
-        buf_printf(&s->out, "event: %s\ndata: ", event);
-        json_write(&s->out, data); /* compact: no line feed inside */
-        buf_puts(&s->out, "\n\n");
+        buf_str(&s->out, buf_view(text));
         s->written_ms = clock_ms();
-        on = !s->out.failed;
+        on = !s->out.failed && !text->failed;
         wake(s);
     }
     pthread_mutex_unlock(&s->lock);
+    return on;
+}
+
+bool stream_event(struct stream *s, const char *event, const json_t *data)
+{
+    struct buf text = {0};
+    buf_printf(&text, "event: %s\ndata: ", event);
+    json_write(&text, data); /* compact: no line feed inside */
+    buf_puts(&text, "\n\n");
+    bool on = send_text(s, &text);
+    buf_free(&text);
+    return on;
+}
+
+bool stream_data(struct stream *s, struct str data)
+{
+    struct buf text = {0};
+    buf_puts(&text, "data: ");
+    buf_str(&text, data);
+    buf_puts(&text, "\n\n");
+    bool on = send_text(s, &text);
+    buf_free(&text);
     return on;
 }
 

@@ -21,6 +21,8 @@ void streams_tick(struct streams *all, double now_ms);
 struct stream *stream_begin(struct request *r);
 /* False when nobody reads any more. */
 bool stream_event(struct stream *s, const char *event, const json_t *data);
+/* The same for clients that read lines of data alone: no `event:` line. */
+bool stream_data(struct stream *s, struct str data);
 /* Wait so long, or until nobody reads any more: then false. */
 bool stream_pause(struct stream *s, int ms);
 void stream_end(struct stream *s);

@@ -6,16 +6,12 @@
 //
 // CARREL_BIN: the program (default build/release/carrel). CARREL_SHOTS: a folder
 // for pictures of what was seen. Prints "N passed, N failed, N skipped".
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { check, serve } from './lib.mjs';
 import { makePdf } from './pdf.mjs';
 
-const root = resolve(fileURLToPath(new URL('../..', import.meta.url)));
-const binary = process.env.CARREL_BIN || join(root, 'build/release/carrel');
 const chromiumPath = process.env.CHROMIUM || '/usr/bin/chromium';
 const shots = process.env.CARREL_SHOTS;
 const require = createRequire(import.meta.url);
@@ -33,34 +29,6 @@ const report = makePdf([
   ['A report about otters', '', 'This report has two pages. The first one says little.',
     'It was written in a reading room near a river.'],
   ['Habits', '', answer, 'A river otter eats about fifteen percent of its weight in fish a day.']]);
-
-function check(condition, message) {
-  if (!condition) throw new Error(message);
-}
-
-// `carrel serve` on a free port with a scratch folder.
-async function serve() {
-  const home = mkdtempSync(join(tmpdir(), 'carrel-browser-'));
-  const child = spawn(binary, ['serve', '--data', join(home, 'data'), '--listen', '127.0.0.1:0'],
-    { stdio: ['ignore', 'pipe', 'ignore'] });
-  const url = await new Promise((ok, bad) => {
-    let said = '';
-    child.stdout.on('data', d => {
-      said += d;
-      const found = said.match(/http:\/\/\S+/);
-      if (found) ok(found[0]);
-    });
-    child.on('exit', code => bad(new Error(`serve ended with ${code}`)));
-    child.on('error', bad);
-  });
-  return { url, async stop() {
-    child.removeAllListeners('exit');
-    const gone = new Promise(ok => child.once('exit', ok));
-    child.kill('SIGTERM');
-    await gone;
-    rmSync(home, { recursive: true, force: true });
-  } };
-}
 
 // No violation of WCAG A/AA rules that axe calls serious or critical.
 async function accessible(page, where) {

@@ -123,7 +123,7 @@ static inline void box_check_reply(struct box *b, const json_t *reply)
         CHECK_INT(box_int(c, "char_span", "start"), utf8_count(str_sub(text, 0, start)));
         char mark[16];
         snprintf(mark, sizeof(mark), "[%lld]", box_int(c, NULL, "n"));
-        CHECK(str_find(answer, str_of(mark), to) != SIZE_MAX);
+        CHECK(str_find(answer, str_of(mark), from) != SIZE_MAX); /* in its claim or behind */
     }
     for (size_t i = 0; i + 2 < answer.len + 1; i++) {
         size_t k = i + 1;

@@ -269,6 +269,127 @@ TEST(config_shown_is_read_back_as_the_same)
     config_deinit(&b);
 }
 
+/* ---- the list llm.remote */
+
+#define REMOTE "llm:\n  remote:\n    - "
+
+TEST(config_remotes_are_a_list_of_mappings)
+{
+    struct config c = loaded("llm:\n  order: remote\n  kv_memory: 2 GiB\n  temperature: 0.5\n"
+                             "  remote:\n"
+                             "    - name: big\n      url: https://a.example/v1\n"
+                             "      model: llama-70b\n      key_file: ~/key\n"
+                             "      timeout_ms: 5000\n      attempts: 1\n"
+                             "    - {url: 'http://[::1]:8000/v1', model: small, name: ~}\n");
+    const struct config_remote *r = c.llm.remotes.v;
+    CHECK_INT(c.llm.remotes.n, 2);
+    CHECK_STR(str_of(c.llm.order), "remote");
+    CHECK_INT(c.llm.kv_memory, (int64_t)2 << 30);
+    CHECK_NEAR(c.llm.temperature, 0.5, 0);
+    CHECK_STR(str_of(r[0].name), "big");
+    CHECK_STR(str_of(r[0].key_file), "/home/ada/key");
+    CHECK_INT(r[0].timeout_ms, 5000);
+    CHECK_INT(r[0].attempts, 1);
+    CHECK(r[1].name == NULL && r[1].key_file == NULL);
+    CHECK_STR(str_of(r[1].url), "http://[::1]:8000/v1");
+    CHECK_INT(r[1].timeout_ms, 60000);
+    CHECK_INT(r[1].attempts, 3);
+    CHECK_STR(str_of(origin_of(&c, "remote:")), "carrel.yaml:6");
+    CHECK_ERR(config_load_text(&c, STR("llm: {remote: []}"), "b.yaml", NULL), OK);
+    CHECK_INT(c.llm.remotes.n, 0);
+    config_deinit(&c);
+}
+
+TEST(config_remotes_with_faults_are_refused_with_place_and_reason)
+{
+    check_refusal(REMOTE "ulr: x\n",
+                  "carrel.yaml: unknown key `ulr` at line 3, column 7: did you mean `url`?");
+    check_refusal(REMOTE "colour: x\n", "carrel.yaml: unknown key `colour` at line 3, column 7: "
+                                        "need one of name, url, model, key_file, timeout_ms, "
+                                        "attempts");
+    check_refusal(REMOTE "url: https://a.example\n",
+                  "carrel.yaml: llm.remote: an entry without `model` at line 3, column 7");
+    check_refusal(REMOTE "url: ftp://a.example\n      model: m\n",
+                  "carrel.yaml: llm.remote: url is `ftp://a.example` at line 3, column 7, need "
+                  "http:// or https://");
+    check_refusal(REMOTE "timeout_ms: soon\n",
+                  "carrel.yaml: llm.remote.timeout_ms is `soon` at line 3, column 19, need a whole "
+                  "number from 100 to 3600000");
+    check_refusal(REMOTE "url: [a]\n", "carrel.yaml: llm.remote.url is a list, need one value, at "
+                                       "line 3, column 12");
+    check_refusal(REMOTE "model: a\n      model: b\n",
+                  "carrel.yaml: llm.remote.model a second time (first in line 3) at line 4, column "
+                  "7");
+    check_refusal(REMOTE "https://a.example\n", "carrel.yaml: llm.remote is a value, need a list "
+                                                "of mappings, each with url and model, at line 3, "
+                                                "column 7");
+    check_refusal("llm:\n  remote: {url: x}\n", "carrel.yaml: llm.remote is a mapping, need a list "
+                                                "of mappings, each with url and model, at line 2, "
+                                                "column 11");
+}
+
+TEST(config_remotes_are_at_most_eight_and_no_name_is_there_twice)
+{
+    struct buf b = {0};
+    buf_puts(&b, "llm:\n  remote:\n");
+    for (int i = 0; i < 9; i++)
+        buf_printf(&b, "    - {url: 'http://a.example', model: m, name: x%d}\n", i);
+    CHECK(strstr(refusal(b.ptr), "more than 8 entries at line 11"));
+    CHECK(strstr(refusal("llm:\n  remote:\n    - {url: 'http://a.example', model: m, name: x}\n"
+                         "    - {url: 'http://b.example', model: m, name: x}\n"),
+                 "a second entry named `x` at line 4"));
+    buf_free(&b);
+}
+
+TEST(config_remotes_at_fault_leave_those_before)
+{
+    struct config c = loaded("llm: {remote: [{url: 'http://a.example', model: m}]}");
+    CHECK(config_load_text(&c, STR("llm: {remote: [{url: 'http://b.example'}]}"), "b.yaml", NULL));
+    CHECK_INT(c.llm.remotes.n, 1);
+    CHECK_STR(str_of(c.llm.remotes.v[0].url), "http://a.example");
+    config_deinit(&c);
+}
+
+TEST(config_remotes_come_from_a_file_only)
+{
+    struct err err;
+    struct config c = fresh();
+    char *const env[] = {"CARREL_LLM_REMOTE=[]", NULL};
+    CHECK_ERR(config_load_env(&c, env, &err), ERR_ARG);
+    CHECK_STR(str_of(err.msg), "CARREL_LLM_REMOTE: llm.remote is `[]`, need a list, which only a "
+                               "configuration file can hold");
+    CHECK_ERR(config_set(&c, "llm.remote", "x", "--x", &err), ERR_ARG);
+    config_deinit(&c);
+}
+
+TEST(config_remotes_shown_are_read_back)
+{
+    struct err err;
+    struct buf first = {0}, again = {0};
+    struct config a = loaded("llm: {remote: [{url: 'http://a.example/ #', model: \"m\\n\\\"\", "
+                             "name: 'x: y'}, {url: 'http://b.example', model: true, attempts: 2}]}"),
+                  b = fresh();
+    config_show(&a, true, &first);
+    CHECK_OK(config_load_text(&b, buf_view(&first), "shown", &err), &err);
+    CHECK_INT(b.llm.remotes.n, 2);
+    CHECK_STR(str_of(b.llm.remotes.v[0].model), "m\n\"");
+    buf_reset(&first);
+    config_show(&a, false, &first);
+    config_show(&b, false, &again);
+    CHECK_STR(buf_view(&again), first.ptr);
+    config_deinit(&a);
+    config_deinit(&b);
+    buf_free(&first);
+    buf_free(&again);
+}
+
+TEST(config_temperature_is_never_less_than_nothing)
+{
+    check_refusal("llm: {temperature: -1}",
+                  "carrel.yaml: llm.temperature is `-1` at line 1, column 20, need a number from 0 "
+                  "to 2");
+}
+
 TEST(config_check_sees_what_single_settings_cannot)
 {
     struct err err;
@@ -290,6 +411,12 @@ TEST(config_check_sees_what_single_settings_cannot)
     }
     CHECK_OK(config_set(&c, "embed.model", "/no/such.gguf", "--model", &err), &err);
     CHECK_ERR(config_check(&c, &err), ERR_IO);
+    CHECK_OK(config_set(&c, "embed.model", "", "--model", &err), &err);
+    const struct str remote =
+        STR("llm: {remote: [{url: 'http://a.example', model: m, key_file: /no/such.key}]}");
+    CHECK_OK(config_load_text(&c, remote, "a.yaml", &err), &err);
+    CHECK_ERR(config_check(&c, &err), ERR_IO);
+    CHECK_STR(str_of(err.msg), "llm.remote: key_file /no/such.key: No such file or directory");
     config_deinit(&c);
 }
 

@@ -168,7 +168,7 @@ TEST(a_model_file_is_refused_with_a_reason)
 {
     struct llm *m;
     struct err err;
-    CHECK_ERR(llm_open(&(struct llm_options){.model_path = "x.gguf"}, &m, &err), ERR_ARG);
+    CHECK_ERR(llm_open(&(struct llm_options){.model_path = "x.gguf"}, &m, &err), ERR_IO);
     CHECK(strstr(err.msg, "x.gguf") != NULL);
 }
 

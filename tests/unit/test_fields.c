@@ -15,7 +15,7 @@ static enum err_code read(const char *body, const char **param, struct err *err)
 {
     static struct arena a;
     json_t *o = NULL;
-    enum err_code rc = fields_body(str_of(body), fields, &a, &o, param, err);
+    enum err_code rc = fields_body(str_of(body), fields, false, &a, &o, param, err);
     if (!rc)
         json_decref(o);
     return rc;
@@ -79,7 +79,7 @@ TEST(fields_takes_no_nul_for_the_end_of_json)
     const char *param;
     struct err err;
     json_t *o;
-    CHECK_ERR(fields_body((struct str){"123\0", 4}, fields, &a, &o, &param, &err), ERR_FORMAT);
+    CHECK_ERR(fields_body((struct str){"123\0", 4}, fields, false, &a, &o, &param, &err), ERR_FORMAT);
     arena_deinit(&a);
 }
 

@@ -292,7 +292,8 @@ TEST(gguf_tensors_that_are_wrong_are_refused)
     expect_tensor("t", 0, (uint64_t)1 << 62, 1, 0, ERR_FORMAT, "larger than the file");
     expect_tensor("t", 8, 32, 15, 0, OK, "");
     expect_tensor("t", 8, 33, 1, 0, ERR_FORMAT, "whole blocks");
-    expect_tensor("t", 12, 256, 1, 0, ERR_FORMAT, "Q4_K");
+    expect_tensor("t", 12, 32, 1, 0, ERR_FORMAT, "whole blocks");
+    expect_tensor("t", 16, 256, 1, 0, ERR_FORMAT, "IQ2_XXS");
     expect_tensor("t", 4, 32, 1, 0, ERR_FORMAT, "type 4");
     expect_tensor("t", UINT32_MAX, 32, 1, 0, ERR_FORMAT, "type");
     expect_tensor("", 0, 8, 8, 0, ERR_FORMAT, "name");

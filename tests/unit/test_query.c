@@ -296,7 +296,7 @@ TEST(requests_out_of_range_are_refused_not_bent)
     CHECK_ERR(query_search(b.query, &wide, &a, &r, &err), ERR_ARG);
     CHECK_ERR(query_search(b.query, &bad, &a, &r, &err), ERR_ARG);
     CHECK_ERR(query_search(b.query, &lost, &a, &r, &err), ERR_NOTFOUND);
-    struct ask_request hot = {.question = STR("x"), .temperature = 3};
+    struct ask_request hot = {.question = STR("x"), .sampling.temperature = 3};
     struct ask_request filter = {.question = STR("x"), .filter = "[1]"};
     CHECK_ERR(query_ask(b.query, &hot, NULL, NULL, &reply, &err), ERR_ARG);
     CHECK_ERR(query_ask(b.query, &filter, NULL, NULL, &reply, &err), ERR_ARG);

@@ -93,7 +93,11 @@ TEST(tensor_sizes_follow_the_blocks)
     CHECK_INT(tensor_row_bytes(TENSOR_BF16, 64), 128);
     CHECK_INT(tensor_row_bytes(TENSOR_Q8_0, 64), 68);
     CHECK_INT(tensor_row_bytes(TENSOR_Q4_0, 64), 36);
-    CHECK_INT(tensor_block((enum tensor_type)12), 0);
+    CHECK_INT(tensor_row_bytes(TENSOR_Q5_1, 64), 48);
+    CHECK_INT(tensor_row_bytes(TENSOR_Q4_K, 512), 288);
+    CHECK_INT(tensor_row_bytes(TENSOR_Q6_K, 256), 210);
+    CHECK_INT(tensor_block((enum tensor_type)16), 0);
+    CHECK_INT(tensor_block_bytes((enum tensor_type)16), 0);
     CHECK(strcmp(tensor_type_name((enum tensor_type)12), "Q4_K") == 0);
     CHECK(strcmp(tensor_type_name((enum tensor_type)999), "unknown") == 0);
 }

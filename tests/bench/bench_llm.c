@@ -1,0 +1,407 @@
+/* tests/bench/bench_llm.c - decoding, prefill and serving, beside this machine's limits.
+ *
+ * Models of Llama-3.2-1B's and Qwen2.5-0.5B's shapes with random weights. Decoding
+ * is told as a share of the memory's read bandwidth (bytes of the file's weights touched
+ * for a token x tokens/s), prefill as a share of the peak of the arithmetic that its
+ * type allows (multiply-adds of the matrices and of attention); both limits are measured
+ * in this run, next to each model. Prints name, input, metric, value.
+ *
+ *   make bench B=llm           all of it
+ *   BENCH_LLM=Q8_0 ...         the types named; "serve" for the serving alone
+ *   BENCH_QUICK=1              prompts of 512 only */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "llm/decoder.h"
+#include "llm/engine.h"
+#include "model/mat.h"
+#include "tests/bench/machine.h"
+#include "tests/random_model.h"
+
+#define SLICE 512
+#define LONG  2048
+
+static void must(enum err_code rc, const struct err *err)
+{
+    if (!rc)
+        return;
+    fprintf(stderr, "%s\n", err->msg);
+    exit(1);
+}
+
+static void show(const char *name, const char *input, const char *metric, double value)
+{
+    printf("%s\t%s\t%s\t%.4g\n", name, input, metric, value);
+    fflush(stdout);
+}
+
+static bool wanted(const char *what)
+{
+    const char *only = getenv("BENCH_LLM");
+    return !only || !*only || strstr(only, what);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double quantile(double *v, int n, double q)
+{
+    qsort(v, (size_t)n, sizeof(*v), by_value);
+    int i = (int)(q * n);
+    return v[i < n ? i : n - 1];
+}
+
+/* ---- limits ---- */
+
+struct limits { double read, vnni, bf16, fma; };   /* GB/s, G multiply-adds/s */
+
+static struct limits measure(struct team *team)
+{
+    const struct cpu *c = cpu_get();
+    struct limits l = {.read = machine_bandwidth(team)};
+#if defined(__x86_64__)
+    if (c->avx2)
+        l.fma = machine_peak(team, machine_fma256, 8);
+    if (c->avx512)
+        l.fma = machine_peak(team, machine_fma512, 16);
+    if (c->vnni)
+        l.vnni = machine_peak(team, machine_vnni, 64);
+    if (c->bf16)
+        l.bf16 = machine_peak(team, machine_bf16, 32);
+#endif
+    return l;
+}
+
+/* The peak that a type's prefill is held against. */
+static double peak_of(const struct limits *l, enum tensor_type t)
+{
+    if (t == TENSOR_F32)
+        return l->fma;
+    if (t == TENSOR_F16 || t == TENSOR_BF16)
+        return l->bf16 > 0 ? l->bf16 : l->fma;
+    return l->vnni > 0 ? l->vnni : l->fma;
+}
+
+/* ---- one timeline ---- */
+
+struct rig {
+    struct decoder *d;
+    const struct decoder_shape *s;
+    struct kvcache *kv;
+    struct pass *pass;
+    struct kv_seq seq;
+    int32_t ids[LONG + 512];
+};
+
+static void rig_open(struct rig *r, struct decoder *d, struct team *team)
+{
+    struct err err;
+    *r = (struct rig){.d = d, .s = decoder_shape_of(d)};
+    struct kvcache_options o = {ATTN_F16, r->s->n_layers, r->s->n_kv_heads, r->s->head_dim, 0,
+                                true};
+    o.memory_bytes = kvcache_page_bytes(&o) * (LONG + 512) / ATTN_PAGE + (1 << 20);
+    must(kvcache_new(&o, &r->kv, &err), &err);
+    must(pass_new(d, team, SLICE, 1, LONG + 512, &r->pass, &err), &err);
+    for (int i = 0; i < LONG + 512; i++)
+        r->ids[i] = 300 + i * 7919 % (r->s->n_vocab - 300);
+}
+
+static void rig_close(struct rig *r)
+{
+    pass_free(r->pass);
+    kv_end(r->kv, &r->seq);
+    kvcache_free(r->kv);
+}
+
+static void begin(struct rig *r)
+{
+    int shared;
+    struct err err;
+    kv_end(r->kv, &r->seq);
+    must(kv_begin(r->kv, &r->seq, r->ids, LONG, LONG + 512, &shared, &err), &err);
+}
+
+static void feed(struct rig *r, int from, int n)
+{
+    const float *logits;
+    struct pass_part part = {r->ids + from, n, from, 1, &r->seq};
+    kv_grow(r->kv, &r->seq, from + n);
+    pass_run(r->pass, r->kv, &part, 1, &logits);
+}
+
+static double prefill_s(struct rig *r, int n)
+{
+    double ms = clock_ms();
+    begin(r);
+    for (int at = 0; at < n; at += SLICE)
+        feed(r, at, n - at < SLICE ? n - at : SLICE);
+    return (clock_ms() - ms) / 1000;
+}
+
+static double decode_rate(struct rig *r, int from, int n)
+{
+    double ms[64];
+    for (int i = 0; i < n; i++) {
+        ms[i] = clock_ms();
+        feed(r, from + i, 1);
+        ms[i] = clock_ms() - ms[i];
+    }
+    return 1000 / quantile(ms, n, .5);
+}
+
+/* Multiply-adds of a prompt of n: every matrix but the embedding's for each token (the output
+ * once), and attention's two products over the positions before. */
+static double work_of(const struct decoder_shape *s, int n)
+{
+    double embed = (double)s->n_vocab * s->n_embd;
+    double mats = (double)s->n_params - embed * (s->tied ? 1 : 2);
+    double attention = (double)s->n_layers * s->n_heads * s->head_dim * (double)n * (n + 1);
+    return mats * n + embed + attention;
+}
+
+static void bench_threads(struct decoder *d, enum tensor_type type, const char *model, int threads)
+{
+    struct team *team = NULL;
+    struct rig r;
+    struct err err;
+    char input[96];
+    must(team_new(threads, &team, &err), &err);
+    struct limits l = measure(team);
+    snprintf(input, sizeof(input), "%s %s %d thread%s", model, tensor_type_name(type), threads,
+             threads > 1 ? "s" : "");
+    rig_open(&r, d, team);
+    show("machine", input, "read_GB/s", l.read);
+    show("machine", input, "peak_Gmac/s", peak_of(&l, type));
+    begin(&r);
+    decode_rate(&r, 0, 4);
+    double none = decode_rate(&r, 4, 48), best = 0;
+    show("decode", input, "tokens/s", none);
+    show("decode", input, "share_of_bandwidth", none * (double)r.s->touched_bytes / l.read / 1e9);
+    for (int n = SLICE; n <= (getenv("BENCH_QUICK") ? SLICE : LONG); n *= LONG / SLICE) {
+        for (int round = best = 0; round < (n == SLICE ? 3 : 1); round++) {
+            double rate = n / prefill_s(&r, n);
+            best = rate > best ? rate : best;
+        }
+        char metric[64];
+        snprintf(metric, sizeof(metric), "tokens/s_of_%d", n);
+        show("prefill", input, metric, best);
+        snprintf(metric, sizeof(metric), "share_of_peak_of_%d", n);
+        show("prefill", input, metric, best / n * work_of(r.s, n) / peak_of(&l, type) / 1e9);
+        if (n == LONG)
+            show("decode", input, "at_2048_to_none", decode_rate(&r, n, 32) / none);
+    }
+    rig_close(&r);
+    team_free(team);
+}
+
+/* ---- models ---- */
+
+static struct gguf *model_open(const struct random_shape *s, enum tensor_type type)
+{
+    const char *dir = getenv("TMPDIR");
+    char path[512];
+    struct gguf *g;
+    struct err err;
+    snprintf(path, sizeof(path), "%s/carrel-bench-%d.gguf", dir ? dir : "/tmp", (int)getpid());
+    must(random_model_write(s, type, path, &err), &err);
+    must(gguf_open(path, &g, &err), &err);
+    unlink(path);
+    return g;
+}
+
+static void bench_model(const struct random_shape *s, enum tensor_type type)
+{
+    struct team *team;
+    struct decoder *d;
+    struct err err;
+    struct gguf *g = model_open(s, type);
+    must(team_new(0, &team, &err), &err);
+    double ms = clock_ms();
+    must(decoder_open(g, team, DECODER_ROUNDED, NULL, NULL, &d, &err), &err);
+    gguf_close(g);
+    char input[96];
+    snprintf(input, sizeof(input), "%s %s", s->name, tensor_type_name(type));
+    show("load", input, "ms", clock_ms() - ms);
+    show("load", input, "weights_MB", (double)decoder_shape_of(d)->weight_bytes / 1e6);
+    for (int threads = 1; threads <= 2 && threads <= cpu_get()->cores; threads++)
+        bench_threads(d, type, s->name, threads);
+    decoder_free(d);
+    team_free(team);
+}
+
+/* ---- serving ---- */
+
+#define ASKERS 8
+#define PROMPT 600
+#define ANSWER 64
+
+struct asker {
+    pthread_t thread;
+    struct engine *e;
+    int32_t prompt[LONG];
+    int n_prompt, n_answer;
+    double at[4096];           /* of each piece of the answer */
+    int n_at;
+    struct engine_reply reply;
+};
+
+static bool on_piece(void *arg, const struct llm_piece *p)
+{
+    struct asker *a = arg;
+    (void)p;
+    if (a->n_at < 4096)
+        a->at[a->n_at++] = clock_ms();
+    return true;
+}
+
+static void *ask(void *arg)
+{
+    struct asker *a = arg;
+    struct err err;
+    struct engine_request q = {.prompt = a->prompt,
+                               .n_prompt = a->n_prompt,
+                               .max_tokens = a->n_answer,
+                               .n_logprobs = -1,
+                               .ignore_end = true};
+    a->n_at = 0;
+    must(engine_generate(a->e, &q, on_piece, a, NULL, &a->reply, &err), &err);
+    return NULL;
+}
+
+/* Prompts that begin alike for `common` tokens (the system text and the same passages). */
+static void fill_prompt(struct asker *a, struct engine *e, int who, int n, int common, int n_vocab)
+{
+    a->e = e;
+    a->n_prompt = n;
+    a->n_answer = ANSWER;
+    for (int i = 0; i < n; i++)
+        a->prompt[i] = 300 + (i * 31 + (i < common ? 0 : (who + 1) * 104729)) % (n_vocab - 300);
+}
+
+static struct engine *serve(struct decoder *d, struct vocab *v, struct team *team)
+{
+    struct engine *e;
+    struct err err;
+    struct engine_options o = {.decoder = d, .vocab = v, .team = team, .context = 4096,
+                               .sessions = ASKERS + 1, .kv_type = ATTN_F16};
+    must(engine_open(&o, &e, &err), &err);
+    return e;
+}
+
+static double run_askers(struct asker *a, int n, bool together)
+{
+    double ms = clock_ms();
+    for (int i = 0; i < n; i++) {
+        pthread_create(&a[i].thread, NULL, ask, &a[i]);
+        if (!together)
+            pthread_join(a[i].thread, NULL);
+    }
+    for (int i = 0; i < n && together; i++)
+        pthread_join(a[i].thread, NULL);
+    return (clock_ms() - ms) / 1000;
+}
+
+/* Each way on an engine of its own: nothing is left over from the other. */
+static void bench_together(struct decoder *d, struct vocab *v, struct team *team, const char *input,
+                           int common)
+{
+    static struct asker a[ASKERS];
+    double s[2];
+    char metric[64];
+    for (int together = 0; together < 2; together++) {
+        struct engine *e = serve(d, v, team);
+        for (int i = 0; i < ASKERS; i++)
+            fill_prompt(&a[i], e, i, PROMPT, common, decoder_shape_of(d)->n_vocab);
+        s[together] = run_askers(a, ASKERS, together);
+        engine_close(e);
+    }
+    double tokens = ASKERS * (PROMPT + ANSWER);
+    snprintf(metric, sizeof(metric), "one_by_one_tokens/s_%d_common", common);
+    show("eight", input, metric, tokens / s[0]);
+    snprintf(metric, sizeof(metric), "together_tokens/s_%d_common", common);
+    show("eight", input, metric, tokens / s[1]);
+    snprintf(metric, sizeof(metric), "together_to_one_by_one_%d_common", common);
+    show("eight", input, metric, s[0] / s[1]);
+}
+
+/* Gaps between an answer's tokens, alone and while a long prompt is computed. */
+static void bench_gaps(struct decoder *d, struct vocab *v, struct team *team, const char *input)
+{
+    static struct asker a[2];
+    struct engine *e = serve(d, v, team);
+    double gaps[2][4096];
+    int n[2] = {0, 0}, n_vocab = decoder_shape_of(d)->n_vocab;
+    fill_prompt(&a[0], e, 0, 64, 0, n_vocab);
+    fill_prompt(&a[1], e, 1, LONG, 0, n_vocab);
+    a[0].n_answer = 128;
+    ask(&a[0]);
+    for (int i = 1; i < a[0].n_at; i++)
+        gaps[0][n[0]++] = a[0].at[i] - a[0].at[i - 1];
+    fill_prompt(&a[0], e, 2, 64, 0, n_vocab);
+    a[0].n_answer = 512;
+    a[1].n_answer = 1;
+    pthread_create(&a[0].thread, NULL, ask, &a[0]);
+    usleep(500000);
+    double from = clock_ms();
+    ask(&a[1]);
+    double to = clock_ms();
+    pthread_join(a[0].thread, NULL);
+    for (int i = 1; i < a[0].n_at; i++)
+        if (a[0].at[i - 1] > from && a[0].at[i] < to)
+            gaps[1][n[1]++] = a[0].at[i] - a[0].at[i - 1];
+    show("gap", input, "alone_p50_ms", quantile(gaps[0], n[0], .5));
+    show("gap", input, "alone_p99_ms", quantile(gaps[0], n[0], .99));
+    show("gap", input, "beside_prefill_p50_ms", quantile(gaps[1], n[1], .5));
+    show("gap", input, "beside_prefill_p99_ms", quantile(gaps[1], n[1], .99));
+    show("gap", input, "prefill_tokens/s", LONG / (to - from) * 1000);
+    show("gap", input, "p99_to_alone",
+         quantile(gaps[1], n[1], .99) / quantile(gaps[0], n[0], .5));
+    engine_close(e);
+}
+
+static void bench_serving(const struct random_shape *s, enum tensor_type type)
+{
+    struct team *team;
+    struct decoder *d;
+    struct vocab *v;
+    struct err err;
+    char input[96];
+    struct gguf *g = model_open(s, type);
+    must(team_new(0, &team, &err), &err);
+    must(decoder_open(g, team, DECODER_ROUNDED, NULL, NULL, &d, &err), &err);
+    must(vocab_open(g, &v, &err), &err);
+    gguf_close(g);
+    snprintf(input, sizeof(input), "%s %s", s->name, tensor_type_name(type));
+    bench_together(d, v, team, input, 0);
+    bench_together(d, v, team, input, 400);
+    bench_gaps(d, v, team, input);
+    vocab_free(v);
+    decoder_free(d);
+    team_free(team);
+}
+
+int main(void)
+{
+    const struct random_shape *llama = random_shape_find("llama-3.2-1b");
+    const struct random_shape *qwen = random_shape_find("qwen2.5-0.5b");
+    static const enum tensor_type types[] = {TENSOR_Q4_0, TENSOR_Q8_0, TENSOR_Q4_K, TENSOR_Q6_K,
+                                             TENSOR_BF16, TENSOR_F16};
+    show("machine", mat_kernels(), "cores", cpu_get()->cores);
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+        if (!wanted(tensor_type_name(types[i])))
+            continue;
+        bench_model(llama, types[i]);
+        if (qwen->embd % tensor_block(types[i]) == 0)
+            bench_model(qwen, types[i]);
+    }
+    if (wanted("serve")) {
+        bench_serving(llama, TENSOR_Q4_0);
+        bench_serving(llama, TENSOR_Q8_0);
+    }
+    return 0;
+}
