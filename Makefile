@@ -3,6 +3,12 @@
 
 MODE ?= release
 B    := build/$(MODE)
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+ifeq ($(findstring /,$(B)),)    # make bench B=llm: a bench, not a folder
+override T := $(B)
+override B := build/$(MODE)
+endif
+endif
 CC   := gcc
 CARREL_DATA ?= $(abspath $(wildcard ../shared/data))
 export CARREL_DATA
@@ -153,7 +159,7 @@ tsan: ## unit tests under ThreadSanitizer
 	@$(MAKE) $(PAR) --no-print-directory MODE=tsan B=build/tsan all unit-tests
 	@python3 tests/run.py --build build/tsan --only unit $(if $(T),--pattern '$(T)')
 
-bench: all $(BENCHES) ## measure; T=search narrows; name, input, metric, value
+bench: all $(BENCHES) ## measure; B=llm narrows; name, input, metric, value
 	@for b in $(sort $(BENCHES)); do case $$b in *'$(T)'*) $$b || exit 1;; esac; done
 	@case server in *'$(T)'*) CARREL_BIN=$(B)/carrel python3 tests/system/bench_server.py;; esac
 

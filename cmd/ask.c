@@ -48,6 +48,25 @@ static void print_nearest(const json_t *nearest)
     json_decref(few);
 }
 
+/* What a reader must know of the answer as a whole: on standard error, as all notes. */
+static void print_caveats(const json_t *reply)
+{
+    struct str answer = str_of(people_text(reply, "answer"));
+    const json_t *range, *why;
+    size_t i;
+    if (strcmp(people_text(reply, "finish_reason"), "length") == 0)
+        cmd_note("note: the answer was cut off at its greatest length");
+    json_array_foreach(json_object_get(reply, "unsupported"), i, range)
+    {
+        size_t start = (size_t)people_number(range, "start");
+        size_t end = (size_t)people_number(range, "end");
+        struct str claim = str_trim(str_sub(answer, start, end));
+        cmd_note("note: no source supports: \"%.*s\"", STR_ARG(claim));
+    }
+    json_array_foreach(json_object_get(reply, "degraded"), i, why)
+        cmd_note("note: %s", json_string_value(why) ? json_string_value(why) : "");
+}
+
 static int print_reply(const struct cmd *c, json_t *reply, struct told *told)
 {
     bool refused = strcmp(people_text(reply, "finish_reason"), "refused") == 0;
@@ -59,10 +78,7 @@ static int print_reply(const struct cmd *c, json_t *reply, struct told *told)
     if (!told->any)
         print_piece(told, str_of(people_text(reply, "answer")));
     print_rest(told);
-    size_t i;
-    json_t *why;
-    json_array_foreach(json_object_get(reply, "degraded"), i, why)
-        cmd_note("note: %s", json_string_value(why) ? json_string_value(why) : "");
+    print_caveats(reply);
     if (refused) {
         print_nearest(json_object_get(reply, "nearest"));
         return cmd_done(status);

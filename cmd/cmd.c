@@ -76,14 +76,32 @@ int cmd_exit_with(const struct cmd *c, enum cmd_exit status, const char *fmt, ..
     return complain(c, (int)status, text);
 }
 
+/* What a terminal would obey is shown as the replacement character. */
+static void put_text(FILE *to, struct str text)
+{
+    for (size_t i = 0; i < text.len;) {
+        uint32_t cp;
+        int n = utf8_decode(text, i, &cp);
+        bool shown = cp == '\n' || cp == '\t' || !utf8_is_control(cp);
+        if (shown && !(cp == 0xFFFD && n == 1))
+            fwrite(text.ptr + i, 1, (size_t)n, to);
+        else
+            fputs("\xEF\xBF\xBD", to);
+        i += (size_t)n;
+    }
+}
+
 void cmd_note(const char *fmt, ...)
 {
+    struct buf text = {0};
     va_list ap;
     fflush(stdout);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    buf_vprintf(&text, fmt, ap);
     va_end(ap);
+    put_text(stderr, buf_view(&text));
     fputc('\n', stderr);
+    buf_free(&text);
 }
 
 void cmd_json(json_t *value)
@@ -103,16 +121,7 @@ void cmd_json(json_t *value)
 
 void cmd_text(struct str text)
 {
-    for (size_t i = 0; i < text.len;) {
-        uint32_t cp;
-        int n = utf8_decode(text, i, &cp);
-        bool shown = cp == '\n' || cp == '\t' || !utf8_is_control(cp);
-        if (shown && !(cp == 0xFFFD && n == 1))
-            fwrite(text.ptr + i, 1, (size_t)n, stdout);
-        else
-            fputs("\xEF\xBF\xBD", stdout);
-        i += (size_t)n;
-    }
+    put_text(stdout, text);
 }
 
 void cmd_join(struct buf *b, int n, char **words)

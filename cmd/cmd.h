@@ -16,7 +16,7 @@
 #include "base/str.h"
 #include "base/thread.h"
 
-#define CARREL_VERSION "0.1.0"
+#define CARREL_VERSION "0.2.0"
 
 enum cmd_exit {
     CMD_OK = 0,

@@ -5,6 +5,7 @@
 #include "cmd/args.h"
 #include "cmd/cmd.h"
 #include "config/config.h"
+#include "llm/chat.h"
 
 static bool add_entry(void *arg, const struct config_entry *e)
 {
@@ -37,6 +38,20 @@ static int show(const struct cmd *c, bool origins)
     return cmd_done(CMD_OK);
 }
 
+/* What config/ cannot know: the templates there are. */
+static enum err_code check_template(const struct config *config, const char *path, struct err *err)
+{
+    const char *name = config->llm.family;
+    if (!name || !*name || chat_by_name(str_of(name)))
+        return OK;
+    struct buf names = {0};
+    chat_main_families(&names);
+    err_set(err, ERR_ARG, "%s: llm.template is `%.40s`, need one of %s or a variant", path, name,
+            names.ptr ? names.ptr : "");
+    buf_free(&names);
+    return ERR_ARG;
+}
+
 static int check(const struct cmd *c, const char *path)
 {
     struct config config;
@@ -46,6 +61,8 @@ static int check(const struct cmd *c, const char *path)
         rc = config_load_file(&config, path, &err);
         if (!rc)
             rc = config_check(&config, &err);
+        if (!rc)
+            rc = check_template(&config, path, &err);
         config_deinit(&config);
     }
     if (rc)

@@ -514,6 +514,7 @@ enum err_code fetch_ask(struct target *t, const json_t *request,
         .collection = member(request, "collection"),
         .conversation = member(request, "conversation_id"),
         .top_k = (int)json_integer_value(json_object_get(request, "top_k")),
+        .sampling.temperature = llm_temperature(t->rooms.llm),
     };
     struct ask_events events = {.delta = delta, .arg = arg};
     return query_ask(t->rooms.query, &r, delta ? &events : NULL, t->stop, out, err);

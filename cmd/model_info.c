@@ -160,6 +160,12 @@ int model_info(const struct cmd *c, const char *path)
     if (rc)
         return cmd_fail(c, rc, &err);
     json_t *o = describe(g);
+    rc = gguf_intact(g, &err);
+    if (rc) {
+        json_decref(o);
+        gguf_close(g);
+        return cmd_fail(c, rc, &err);
+    }
     if (c->json)
         cmd_json(o);
     else {

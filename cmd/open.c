@@ -68,7 +68,9 @@ static void show_loading(void *arg, double done)
     struct loading *l = arg;
     const struct progress_now now = {
         .what = "loading the model", .unit = "%", .done = (int64_t)(done * 100), .total = 100};
-    if (l->bar.terminal) {
+    if (l->bar.terminal && done >= 1) {
+        progress_end(&l->bar); /* lines of the log follow */
+    } else if (l->bar.terminal) {
         progress_show(&l->bar, &now);
     } else if (clock_ms() - l->last_ms > LOADING_LOG_MS) {
         l->last_ms = clock_ms();
@@ -125,8 +127,15 @@ static enum err_code open_llm(struct rooms *r, const char *path, struct err *err
     return rc;
 }
 
-/* A file that the configuration names must do. One that merely lies in the folder and does not is
- * told, and the box goes on without it. */
+/* Is a setting wrong, and not the file? Sentences about settings begin with their names. */
+static bool blames_setting(const struct err *err)
+{
+    struct str why = str_of(err->msg);
+    return str_starts(why, STR("llm.")) || str_find(why, STR(": llm."), 0) != SIZE_MAX;
+}
+
+/* A file that the configuration names must do, and so must its settings. A file that merely lies in
+ * the folder and does not do is told, and the box goes on without it. */
 static enum err_code start_llm(struct rooms *r, struct err *err)
 {
     struct buf path = {0};
@@ -134,7 +143,7 @@ static enum err_code start_llm(struct rooms *r, struct err *err)
     enum err_code rc = models_choose(r->config, &path, &named, err);
     if (!rc)
         rc = open_llm(r, path.len ? path.ptr : NULL, err);
-    if (rc && !named && path.len) {
+    if (rc && !named && path.len && !blames_setting(err)) {
         char file[400], why[400];
         log_warn("llm.unusable", "file=%s error=%s", log_quote(path.ptr, file, sizeof(file)),
                  log_quote(err->msg, why, sizeof(why)));

@@ -48,7 +48,10 @@ static void add_left(struct buf *b, const struct progress *p, const struct progr
 
 static void add_counts(struct buf *b, const struct progress *p, const struct progress_now *now)
 {
-    buf_printf(b, "  %lld/%lld %s", (long long)now->done, (long long)now->total, now->unit);
+    if (strcmp(now->unit, "%") == 0)
+        buf_printf(b, "  %lld %%", (long long)now->done);
+    else
+        buf_printf(b, "  %lld/%lld %s", (long long)now->done, (long long)now->total, now->unit);
     if (now->failed)
         buf_printf(b, ", %lld failed", (long long)now->failed);
     double ms = clock_ms() - p->begun_ms;

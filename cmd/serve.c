@@ -66,9 +66,11 @@ static enum err_code ready_collection(struct rooms *r, struct err *err)
 
 static void announce(const struct cmd *c, const struct rooms *r, const char *url, double begun_ms)
 {
+    char store[4200], encoder[128], generator[128];
     log_info("serve.ready", "url=%s store=%s encoder=%s generator=%s ms=%.0f", url,
-             r->config->store.dir, embed_stamp(r->embed)->name, llm_name(r->llm),
-             clock_ms() - begun_ms);
+             log_quote(r->config->store.dir, store, sizeof(store)),
+             log_quote(embed_stamp(r->embed)->name, encoder, sizeof(encoder)),
+             log_quote(llm_name(r->llm), generator, sizeof(generator)), clock_ms() - begun_ms);
     if (c->json)
         cmd_json(json_pack("{s:s}", "url", url));
     else

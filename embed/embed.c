@@ -209,6 +209,8 @@ enum err_code embed_open(const struct embed_options *opt, struct embed **out, st
     pthread_cond_init(&e->gate.free, NULL);
     e->team = opt->team;
     enum err_code rc = open_any(e, opt, err);
+    if (!rc)
+        rc = gguf_intact(e->file, err);
     if (rc) {
         embed_close(e);
         return err_wrap(err, rc, "embedding model");

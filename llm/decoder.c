@@ -152,6 +152,9 @@ enum err_code decoder_open(const struct gguf *g, struct team *team, enum decoder
         rc = make_layers(d, err);
     if (!rc)
         rc = decoder_walk(g, &d->net, load, &l, err);
+    struct err why;   /* what else was found wrong may come of it */
+    if (gguf_intact(g, &why))
+        rc = err_set(err, why.code, "%s", why.msg);
     if (rc)
         decoder_free(d);
     else

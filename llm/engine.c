@@ -72,6 +72,9 @@ static enum err_code check_options(const struct engine_options *o, const struct 
     if (vocab_size(o->vocab) > s->n_vocab)
         return err_set(err, ERR_ARG, "a vocabulary of %d and logits of %d", vocab_size(o->vocab),
                        s->n_vocab);
+    if (o->context < 2 && o->kv_bytes > 0)
+        return err_set(err, ERR_ARG, "a context of %d tokens: need 2, one of them the answer's",
+                       o->context);
     if (o->context < 2)
         return err_set(err, ERR_LIMIT, "%zu bytes for the cache of a model: no page of %d tokens",
                        o->kv_bytes, ATTN_PAGE);

@@ -7,7 +7,7 @@
  * does; so there is no formula but the last pass. */
 #include "llm/engine_int.h"
 
-static const double TARGET = 2.25; /* of the promised 3, for p99 and not the mean */
+static const double TARGET = 2.5;  /* of the promised 3, for p99 and not the mean */
 static const double BULK_MS = 600; /* a pass of prompts only: what a reader who leaves may wait */
 enum {
     ROWS_MIN = 4,       /* a prompt goes on, whatever it costs */

@@ -40,7 +40,7 @@ static int by_text(const void *a, const void *b)
     return c ? c : (x->text.len > y->text.len) - (x->text.len < y->text.len);
 }
 
-bool texts_sort(struct texts *t)
+bool grammar_texts_sort(struct texts *t)
 {
     struct entry *e = calloc(t->n + 1, sizeof(*e));
     for (uint32_t i = 0; e && i < t->n; i++)
@@ -56,7 +56,8 @@ bool texts_sort(struct texts *t)
     return sorted;
 }
 
-void texts_step(const struct texts *t, uint32_t at, uint8_t byte, uint32_t *lo, uint32_t *hi)
+void grammar_texts_step(const struct texts *t, uint32_t at, uint8_t byte, uint32_t *lo,
+                        uint32_t *hi)
 {
     uint32_t from = *lo, end = *hi;
     while (from < end && (t->text[from].len <= at || (uint8_t)t->text[from].ptr[at] < byte))
@@ -200,8 +201,9 @@ static enum err_code promote(struct grammar *g, bool *changed, struct err *err)
         if (have >= n->wanted)
             continue;
         if (n->extra != NO_NODE && g->nodes[n->extra].height < DFA_FAR)
-            return err_set(err, ERR_ARG,
-                           "an object: `minProperties` is supported up to the number of its properties");
+            return err_set(
+                err, ERR_ARG,
+                "an object: `minProperties` is supported up to the number of its properties");
         n->kind = NODE_NONE;
         n->why = "an object: `minProperties` is more than there are properties";
         *changed = true;

@@ -1,9 +1,7 @@
-/* llm/grammar_int.h - the inside of a grammar: nodes, and places in them.
+/* llm/grammar_int.h - the inside of a grammar: nodes, each a kind of JSON value.
  *
- * A node is a kind of JSON value; a text stands at one or several spots, each a
- * place in a node with the nodes around it below (a stack whose cells are shared).
- * What a grammar takes is part of what its schema allows, never more: sizes that
- * the schema leaves open have bounds of ours. */
+ * Places in them are in grammar_spot.h. What a grammar takes is part of what its schema
+ * allows, never more: sizes that the schema leaves open have bounds of ours. */
 #ifndef CARREL_LLM_GRAMMAR_INT_H
 #define CARREL_LLM_GRAMMAR_INT_H
 #include "base/arena.h"
@@ -68,7 +66,7 @@ struct grammar {
 enum err_code grammar_own(struct grammar *g, struct dfa *d, struct err *err);
 /* Heights, lengths and choices, with the bytes that a vocabulary has (NULL: all). */
 enum err_code grammar_finish(struct grammar *g, const bool *has, struct err *err);
-bool texts_sort(struct texts *t);                      /* by bytes; false: no memory */
+bool grammar_texts_sort(struct texts *t);                      /* by bytes; false: no memory */
 /* Where a sequence of letters leads: the hash that names are compared by. */
 #define NAME_HASH_START UINT64_C(0xcbf29ce484222325)
 static inline uint64_t name_hash(uint64_t h, uint8_t byte)
@@ -76,66 +74,20 @@ static inline uint64_t name_hash(uint64_t h, uint8_t byte)
     return (h ^ byte) * UINT64_C(0x100000001b3);       /* FNV-1a */
 }
 /* Narrow [lo, hi) to those with `byte` at `at`. */
-void texts_step(const struct texts *t, uint32_t at, uint8_t byte, uint32_t *lo, uint32_t *hi);
+void grammar_texts_step(const struct texts *t, uint32_t at, uint8_t byte, uint32_t *lo,
+                        uint32_t *hi);
 
 /* A JSON value against a schema as such: exact, for enums. False with err->code set:
  * it cannot be told. */
-struct checker { const json_t *root; struct err *err; int work; const char *pattern; struct dfa *dfa; };
+struct checker {
+    const json_t *root;
+    struct err *err;
+    int work;
+    const char *pattern;
+    struct dfa *dfa;          /* of `pattern`, kept for the next value */
+};
 /* dfa_free(c->dfa) when done. */
 bool grammar_check(struct checker *c, const json_t *schema, const json_t *value, int depth);
 bool grammar_same(const json_t *a, const json_t *b);   /* as JSON Schema says: 1 is 1.0 */
 const json_t *grammar_ref(const json_t *root, const char *ref);   /* or NULL */
-
-/* ---- spots ---- */
-
-enum phase { AT_START, AT_START_SPACE, AT_IN, AT_FIRST, AT_AFTER, AT_NEXT, AT_NEXT_QUOTE,
-             AT_KEY, AT_NEW_KEY, AT_COLON, AT_DONE };
-
-struct cell;
-struct used { const struct used *prev; uint64_t hash; uint32_t n; };   /* n: how many */
-struct spot {
-    const struct cell *up;    /* what it is in; NULL: nothing */
-    const struct used *used;  /* names or strings that are taken */
-    uint64_t bits;            /* picks that are taken; the hash of a new name so far */
-    uint32_t node, at;        /* at: state of an automaton, bytes of a name */
-    uint32_t lo, hi;          /* texts that may still come; lo: code points of a new name,
-                                 and behind a name its value's node */
-    uint32_t i, n;            /* next property, items; members, code points */
-    uint16_t depth;
-    uint8_t phase;
-};
-struct cell { struct spot s; int32_t dist; };
-
-struct block;
-struct pool { struct block *first, *last; size_t total; };
-struct mark { struct block *block; size_t used; };
-struct mark grammar_pool_mark(const struct pool *p);
-void grammar_pool_release(struct pool *p, struct mark m);
-void grammar_pool_free(struct pool *p);
-
-struct spots { struct spot *v; uint32_t n; };
-/* Where `from` stands behind one more byte; `to` has room for SPOTS_MAX, of which
- * `spare` are left alone. False: some ways were left out for want of room. */
-bool spots_step(const struct grammar *g, struct pool *p, const struct spots *from, uint32_t spare,
-                uint8_t byte, struct spots *to);
-/* Fewest bytes to a whole text, or DFA_FAR. */
-int32_t spots_dist(const struct grammar *g, const struct spots *s);
-bool spots_whole(const struct grammar *g, const struct spots *s);
-
-/* The tokens of a mask are tried along a trie; a level for every byte. */
-#define TOKEN_BYTES_MAX 128
-struct walker {
-    struct spot *level[TOKEN_BYTES_MAX + 1];    /* [SPOTS_MAX], made when first needed */
-    uint32_t n[TOKEN_BYTES_MAX + 1];
-    struct mark mark[TOKEN_BYTES_MAX + 1];
-    struct pool pool;
-};
-
-struct gstate {
-    const struct grammar *g;
-    struct spots now;         /* v[SPOTS_MAX] */
-    struct pool pool, spare;  /* cells of `now`; what is left when they are moved */
-    size_t live;              /* bytes after the last move */
-    struct walker *walker;    /* scratch of a mask */
-};
 #endif

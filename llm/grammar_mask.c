@@ -7,26 +7,36 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/utf8.h"
-#include "llm/grammar_int.h"
+#include "llm/grammar_spot.h"
 
-#define ROOM_MAX 24           /* characters of a token that is in a set */
+#define ROOM_MAX 24 /* characters of a token that is in a set */
 
-struct trie_node { uint32_t end, token; uint8_t byte, depth; };
+struct trie_node {
+    uint32_t end, token;
+    uint8_t byte, depth;
+};
 /* In preorder; a node's tokens are tokens[node.token .. next node.token). */
-struct trie { struct trie_node *nodes; int32_t *tokens; uint32_t n, n_tokens; };
+struct trie {
+    struct trie_node *nodes;
+    int32_t *tokens;
+    uint32_t n, n_tokens;
+};
 
 struct gtrie {
-    struct trie all, other;            /* other: those that are in no set */
-    uint64_t *room[ROOM_MAX + 1];      /* tokens of at most that many characters */
+    struct trie all, other;       /* other: those that are in no set */
+    uint64_t *room[ROOM_MAX + 1]; /* tokens of at most that many characters */
     int32_t *ends;
     uint32_t n_ends;
-    size_t words;                      /* of a mask */
-    bool has[256];                     /* bytes that are tokens */
+    size_t words;  /* of a mask */
+    bool has[256]; /* bytes that are tokens */
 };
 
 /* ---- the trie ---- */
 
-struct piece { struct str text; int32_t id; };
+struct piece {
+    struct str text;
+    int32_t id;
+};
 
 static int by_bytes(const void *a, const void *b)
 {
@@ -48,7 +58,7 @@ static size_t shared(struct str a, struct str b)
 
 static bool trie_make(struct trie *t, const struct piece *p, size_t n)
 {
-    uint32_t open[TOKEN_BYTES_MAX];    /* nodes on the way to the last one */
+    uint32_t open[TOKEN_BYTES_MAX]; /* nodes on the way to the last one */
     size_t nodes = 1, depth = 0;
     for (size_t i = 0; i < n; i++)
         nodes += p[i].text.len - (i ? shared(p[i - 1].text, p[i].text) : 0);
@@ -167,10 +177,10 @@ enum err_code grammar_fit(struct grammar *g, const struct gtrie *t, struct err *
 struct search {
     const struct grammar *g;
     struct walker *w;
-    uint64_t *allowed;        /* NULL: only `best` is wanted */
-    int32_t bound, best;      /* bytes to the end that a token may leave */
+    uint64_t *allowed;   /* NULL: only `best` is wanted */
+    int32_t bound, best; /* bytes to the end that a token may leave */
     uint32_t spare;
-    bool strict;              /* a way that was cut is no way */
+    bool strict; /* a way that was cut is no way */
 };
 
 static struct spots level_of(struct walker *w, int depth)
@@ -188,7 +198,7 @@ static bool walk_byte(struct search *s, int depth, uint8_t byte)
     if (!to.v)
         return false;
     grammar_pool_release(&w->pool, w->mark[depth - 1]);
-    bool whole = spots_step(s->g, &w->pool, &from, s->spare, byte, &to);
+    bool whole = grammar_spots_step(s->g, &w->pool, &from, s->spare, byte, &to);
     w->n[depth] = to.n;
     w->mark[depth] = grammar_pool_mark(&w->pool);
     return to.n > 0 && (whole || !s->strict);
@@ -197,7 +207,7 @@ static bool walk_byte(struct search *s, int depth, uint8_t byte)
 static void walk_tokens(struct search *s, const struct trie *t, const struct trie_node *node)
 {
     struct spots at = level_of(s->w, node->depth);
-    int32_t d = spots_dist(s->g, &at);
+    int32_t d = grammar_spots_dist(s->g, &at);
     s->best = d < s->best ? d : s->best;
     for (uint32_t k = node->token; s->allowed && d <= s->bound && k < node[1].token; k++)
         s->allowed[t->tokens[k] / 64] |= UINT64_C(1) << (t->tokens[k] % 64);
@@ -265,7 +275,7 @@ static void mask_quick(struct search *s, const struct gtrie *t, const struct spo
     int room = 0;
     for (uint32_t i = 0; i < now->n; i++) {
         int r = string_room(s->g, &now->v[i]);
-        int32_t d = spots_dist(s->g, &(struct spots){&now->v[i], 1});
+        int32_t d = grammar_spots_dist(s->g, &(struct spots){&now->v[i], 1});
         if (r >= 0 && d >= s->bound)
             r = -1; /* a character is no step to the end, and a name may turn out taken */
         if (r < 0)
@@ -293,8 +303,8 @@ static bool any_string(const struct grammar *g, const struct spots *now)
 
 void gstate_mask(const struct gstate *s, const struct gtrie *t, int left, uint64_t *allowed)
 {
-    struct search find = {s->g, s->walker, allowed, left > 0 ? left - 1 : DFA_FAR - 1, DFA_FAR, 0,
-                          false};
+    struct search find = {s->g,    s->walker, allowed, left > 0 ? left - 1 : DFA_FAR - 1,
+                          DFA_FAR, 0,         false};
     memset(allowed, 0, t->words * sizeof(*allowed));
     bool whole = gstate_may_end(s);
     if (any_string(s->g, &s->now))

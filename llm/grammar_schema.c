@@ -49,7 +49,8 @@ static void put_sentence(struct build *b, const json_t *at, const char *word, co
     buf_printf(out, ": `%.40s` %s", word ? word : "schema", why);
 }
 
-enum err_code build_refuse(struct build *b, const json_t *at, const char *word, const char *why)
+enum err_code grammar_build_refuse(struct build *b, const json_t *at, const char *word,
+                                   const char *why)
 {
     struct buf text = {0};
     put_sentence(b, at, word, why, &text);
@@ -58,7 +59,7 @@ enum err_code build_refuse(struct build *b, const json_t *at, const char *word, 
     return ERR_ARG;
 }
 
-char *build_why(struct build *b, const json_t *at, const char *word, const char *why)
+char *grammar_build_why(struct build *b, const json_t *at, const char *word, const char *why)
 {
     struct buf text = {0};
     put_sentence(b, at, word, why, &text);
@@ -158,7 +159,8 @@ static const char *wrong_value(enum takes takes, const json_t *v)
     case TAKES_MAP:
         return is_map(v) ? NULL : "must be an object of schemas";
     case TAKES_COUNT:
-        return json_is_number(v) && d >= 0 && d == floor(d) ? NULL : "must be a whole number from 0";
+        return json_is_number(v) && d >= 0 && d == floor(d) ? NULL
+                                                            : "must be a whole number from 0";
     case TAKES_NUMBER:
         return json_is_number(v) ? NULL : "must be a number";
     case TAKES_TEXT:
@@ -186,17 +188,17 @@ static enum err_code check_words(struct build *b, const json_t *s)
         while (i < N_WORDS && strcmp(words[i].name, key) != 0)
             i++;
         if (i == N_WORDS)
-            return build_refuse(b, s, key, "is not supported");
+            return grammar_build_refuse(b, s, key, "is not supported");
         const char *why = wrong_value(words[i].takes, v);
         if (why)
-            return build_refuse(b, s, key, why);
+            return grammar_build_refuse(b, s, key, why);
     }
     return OK;
 }
 
 /* ---- conjunctions ---- */
 
-void together_add(struct together *t, const json_t *s)
+void grammar_together_add(struct together *t, const json_t *s)
 {
     if (json_is_true(s))
         return;
@@ -208,7 +210,7 @@ void together_add(struct together *t, const json_t *s)
     t->n++; /* past the end: refused when opened */
 }
 
-const json_t *together_find(const struct together *t, const char *word, const json_t **v)
+const json_t *grammar_together_find(const struct together *t, const char *word, const json_t **v)
 {
     for (int i = 0; i < t->n; i++)
         if ((*v = json_object_get(t->m[i].s, word)))
@@ -236,7 +238,7 @@ static bool reaches(struct build *b, const json_t *s, const json_t *goal, int *s
     return false;
 }
 
-enum err_code build_open(struct build *b, struct together *t)
+enum err_code grammar_build_open(struct build *b, struct together *t)
 {
     for (int i = 0; i < t->n && i < TOGETHER_MAX; i++) {
         const json_t *s = t->m[i].s, *one;
@@ -246,28 +248,28 @@ enum err_code build_open(struct build *b, struct together *t)
             continue;
         }
         if (!json_is_object(s))
-            return build_refuse(b, s, NULL, "must be an object, true or false");
+            return grammar_build_refuse(b, s, NULL, "must be an object, true or false");
         enum err_code rc = check_words(b, s);
         int steps = 2000;
         if (rc)
             return rc;
         if (reaches(b, s, s, &steps))
-            return build_refuse(b, s, "$ref", "leads back to where it stands");
+            return grammar_build_refuse(b, s, "$ref", "leads back to where it stands");
         const char *ref = json_string_value(json_object_get(s, "$ref"));
         const json_t *to = ref ? grammar_ref(b->root, ref) : NULL;
         if (ref && !(to && is_schema(to)))
-            return build_refuse(b, s, "$ref", "names no schema in this one");
+            return grammar_build_refuse(b, s, "$ref", "names no schema in this one");
         if (to)
-            together_add(t, to);
+            grammar_together_add(t, to);
         json_array_foreach(json_object_get(s, "allOf"), k, one)
-            together_add(t, one);
+            grammar_together_add(t, one);
     }
     if (t->n > TOGETHER_MAX)
-        return build_refuse(b, t->m[0].s, "allOf", "holds too many schemas at once");
+        return grammar_build_refuse(b, t->m[0].s, "allOf", "holds too many schemas at once");
     return OK;
 }
 
-int build_types(const struct together *t)
+int grammar_build_types(const struct together *t)
 {
     int types = TYPE_ALL, about = 0;
     bool said = false;
@@ -306,7 +308,7 @@ static bool grown(void **list, uint32_t *cap, uint32_t n, size_t size)
     return true;
 }
 
-enum err_code build_node(struct build *b, enum node_kind kind, uint32_t *out)
+enum err_code grammar_build_node(struct build *b, enum node_kind kind, uint32_t *out)
 {
     struct grammar *g = b->g;
     if (g->n >= NODES_MAX)
@@ -319,17 +321,17 @@ enum err_code build_node(struct build *b, enum node_kind kind, uint32_t *out)
     return OK;
 }
 
-enum err_code build_none(struct build *b, const char *why, uint32_t *out)
+enum err_code grammar_build_none(struct build *b, const char *why, uint32_t *out)
 {
-    enum err_code rc = build_node(b, NODE_NONE, out);
+    enum err_code rc = grammar_build_node(b, NODE_NONE, out);
     if (!rc)
         b->g->nodes[*out].why = why;
     return rc;
 }
 
-enum err_code build_later(struct build *b, struct together *t, uint32_t *out)
+enum err_code grammar_build_later(struct build *b, struct together *t, uint32_t *out)
 {
-    enum err_code rc = build_open(b, t);
+    enum err_code rc = grammar_build_open(b, t);
     if (rc)
         return rc;
     size_t size = (size_t)t->n * sizeof(t->m[0]);
@@ -355,7 +357,7 @@ enum err_code build_later(struct build *b, struct together *t, uint32_t *out)
         return err_set(b->err, ERR_NOMEM, "%u parts of a schema", b->n_memos);
     memcpy(kept, t->m, size);
     memcpy(kept + t->n, sorted, size);
-    rc = build_node(b, NODE_NONE, out);
+    rc = grammar_build_node(b, NODE_NONE, out);
     b->memos[b->n_memos++] = (struct memo){kept, t->n, t->strict, hash, rc ? 0 : *out};
     return rc;
 }
@@ -386,14 +388,15 @@ static bool fits_all(struct build *b, struct checker *c, const struct together *
     return true;
 }
 
-enum err_code build_values(struct build *b, const struct together *t, bool *any, struct texts *out)
+enum err_code grammar_build_values(struct build *b, const struct together *t, bool *any,
+                                   struct texts *out)
 {
     const json_t *list = NULL, *one;
     struct err err = {0};
     struct checker c = {.root = b->root, .err = &err};
-    const json_t *at = together_find(t, "const", &one);
+    const json_t *at = grammar_together_find(t, "const", &one);
     if (!one)
-        at = together_find(t, "enum", &list);
+        at = grammar_together_find(t, "enum", &list);
     *any = one || list;
     *out = (struct texts){0};
     if (!*any)
@@ -413,7 +416,7 @@ enum err_code build_values(struct build *b, const struct together *t, bool *any,
     }
     dfa_free(c.dfa);
     if (err.code)
-        return build_refuse(b, at, one ? "const" : "enum", err.msg);
+        return grammar_build_refuse(b, at, one ? "const" : "enum", err.msg);
     if (!out->text || !out->id)
         return err_set(b->err, ERR_NOMEM, "an enum of %zu values", n);
     return OK;

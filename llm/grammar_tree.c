@@ -1,307 +1,12 @@
-/* llm/grammar_tree.c - conjunctions become choices, arrays and objects, one after
- * the other from a list of work, so that no schema is deeper than the stack. */
+/* llm/grammar_tree.c - conjunctions become choices, one after the other from a list of
+ * work, so that no schema is deeper than the stack; and the whole is looked over. */
 #include <stdlib.h>
 #include <string.h>
-#include "base/utf8.h"
 #include "llm/grammar_build.h"
 #include "llm/grammar_pattern.h"
 
-#define PICKS_MAX 64          /* bits of a set */
-#define BRANCHES_MAX 40       /* of a oneOf: pairs grow with the square */
-#define FLAT_MAX 1000000
-
-/* ---- arrays ---- */
-
-static const json_t *first_items(const json_t *s)
-{
-    const json_t *items = json_object_get(s, "items");
-    return json_is_array(items) ? items : json_object_get(s, "prefixItems");
-}
-
-static const json_t *further_items(const json_t *s)
-{
-    const json_t *items = json_object_get(s, "items");
-    return json_is_array(items) ? json_object_get(s, "additionalItems") : items;
-}
-
-/* Schemas of the k-th item. */
-static struct together item_schemas(const struct together *t, size_t k)
-{
-    struct together out = {.strict = t->strict};
-    for (int i = 0; i < t->n; i++) {
-        const json_t *first = first_items(t->m[i].s), *other = further_items(t->m[i].s);
-        const json_t *s = k < json_array_size(first) ? json_array_get(first, k) : other;
-        if (s)
-            together_add(&out, s);
-    }
-    return out;
-}
-
-static const json_t *who_says_unique(const struct together *t)
-{
-    for (int i = 0; i < t->n; i++)
-        if (json_is_true(json_object_get(t->m[i].s, "uniqueItems")))
-            return t->m[i].s;
-    return NULL;
-}
-
-static enum err_code pick_items(struct build *b, struct texts *values, uint32_t *max, uint32_t *out)
-{
-    enum err_code rc = build_node(b, NODE_PICK, out);
-    if (!rc && !texts_sort(values))
-        rc = err_set(b->err, ERR_NOMEM, "an array");
-    *max = *max < values->n ? *max : values->n;
-    if (!rc)
-        b->g->nodes[*out].texts = *values;
-    return rc;
-}
-
-static enum err_code fresh_items(struct build *b, const struct together *of, uint32_t *max,
-                                 uint32_t *out)
-{
-    uint32_t least = together_most(of, "minLength", 0, true);
-    uint32_t most = together_most(of, "maxLength", NO_END, false);
-    if (least > most)
-        return build_none(b, NULL, out);
-    uint32_t bound = least > FRESH_MAX ? least : FRESH_MAX;
-    enum err_code rc = build_node(b, NODE_FRESH, out);
-    if (rc)
-        return rc;
-    b->g->nodes[*out].min = least;
-    b->g->nodes[*out].max = most < bound ? most : bound;
-    uint32_t words = most == 0 ? 1 : WORDS_MAX;
-    *max = *max < words ? *max : words;
-    return OK;
-}
-
-/* Items that must differ: listed values, or strings without a pattern. */
-static enum err_code unique_items(struct build *b, struct together *of, const json_t *at,
-                                  uint32_t *max, uint32_t *out)
-{
-    static const char *const others[] = {"anyOf", "oneOf", "pattern", "format"};
-    struct texts values;
-    const json_t *v;
-    bool any, plain = true;
-    enum err_code rc = build_open(b, of);
-    if (rc || of->never)
-        return rc ? rc : build_none(b, NULL, out);
-    for (int i = 0; i < 4; i++) {
-        together_find(of, others[i], &v);
-        plain = plain && !v;
-    }
-    rc = build_values(b, of, &any, &values);
-    if (rc)
-        return rc;
-    struct str truths[] = {STR("false"), STR("true")};
-    uint32_t ids[] = {0, 1};
-    if (!any && plain && build_types(of) == TYPE_BOOLEAN) {
-        values = (struct texts){arena_alloc(&b->g->mem, 2, sizeof(struct str)),
-                                arena_alloc(&b->g->mem, 2, sizeof(uint32_t)), 2};
-        if (!values.text || !values.id)
-            return err_set(b->err, ERR_NOMEM, "an array");
-        memcpy(values.text, truths, sizeof(truths));
-        memcpy(values.id, ids, sizeof(ids));
-        any = true;
-    }
-    if (any && values.n <= PICKS_MAX)
-        return pick_items(b, &values, max, out);
-    if (!any && plain && build_types(of) == TYPE_STRING)
-        return fresh_items(b, of, max, out);
-    return build_refuse(b, at, "uniqueItems",
-                        "is supported for up to 64 listed values and for strings without a pattern");
-}
-
-static enum err_code build_items(struct build *b, struct together *t, uint32_t n_prefix,
-                                 uint32_t *prefix, uint32_t *max, uint32_t *items)
-{
-    enum err_code rc = OK;
-    const json_t *unique = t->strict || *max <= 1 ? NULL : who_says_unique(t);
-    for (uint32_t k = 0; k < n_prefix && !rc; k++) {
-        struct together of = item_schemas(t, k);
-        rc = build_later(b, &of, &prefix[k]);
-    }
-    struct together of = item_schemas(t, n_prefix);
-    if (rc)
-        return rc;
-    if (!unique)
-        return build_later(b, &of, items);
-    if (n_prefix)
-        return build_refuse(b, unique, "uniqueItems", "is not supported beside `prefixItems`");
-    return unique_items(b, &of, unique, max, items);
-}
-
-static enum err_code build_array(struct build *b, struct together *t, uint32_t *out)
-{
-    uint32_t min = together_most(t, "minItems", 0, true), n_prefix = 0, items;
-    uint32_t max = together_most(t, "maxItems", NO_END, false);
-    const json_t *v, *at = together_find(t, "minItems", &v);
-    if (min > max)
-        return build_none(b, build_why(b, at, "minItems", "is more than `maxItems`"), out);
-    for (int i = 0; i < t->n; i++) {
-        size_t n = json_array_size(first_items(t->m[i].s));
-        n_prefix = n > n_prefix ? (uint32_t)n : n_prefix;
-    }
-    uint32_t *prefix = arena_alloc(&b->g->mem, n_prefix + 1, sizeof(*prefix));
-    if (!prefix)
-        return err_set(b->err, ERR_NOMEM, "an array");
-    uint32_t most = max;
-    enum err_code rc = build_items(b, t, n_prefix, prefix, &most, &items);
-    if (!rc && min > most)
-        return build_none(b, build_why(b, at, "minItems", "is more than there are different items"),
-                          out);
-    if (!rc)
-        rc = build_node(b, NODE_ARRAY, out);
-    if (rc)
-        return rc;
-    struct node *n = &b->g->nodes[*out];
-    n->prefix = prefix;
-    n->n_prefix = n_prefix;
-    n->items = items;
-    n->min = min;
-    n->max = most;
-    n->why = build_why(b, at, min ? "minItems" : "items", "asks for items that nothing satisfies");
-    return OK;
-}
-
-/* ---- objects ---- */
-
-/* Schemas of a member; name NULL: one that no `properties` knows. */
-static struct together member_schemas(const struct together *t, const char *name, bool *required)
-{
-    struct together out = {.strict = t->strict};
-    *required = false;
-    for (int i = 0; i < t->n; i++) {
-        const json_t *s = t->m[i].s, *one;
-        const json_t *p = name ? json_object_get(json_object_get(s, "properties"), name) : NULL;
-        size_t k;
-        p = p ? p : json_object_get(s, "additionalProperties");
-        if (p)
-            together_add(&out, p);
-        json_array_foreach(json_object_get(s, "required"), k, one)
-            *required = *required || (name && strcmp(json_string_value(one), name) == 0);
-    }
-    return out;
-}
-
-static bool add_name(json_t *names, const char *name)
-{
-    return json_object_get(names, name) || json_object_set_new(names, name, json_true()) == 0;
-}
-
-/* All names in the order they are written in. */
-static json_t *member_names(const struct together *t)
-{
-    json_t *names = json_object(), *v;
-    bool good = names != NULL;
-    const char *key;
-    size_t k;
-    for (int i = 0; i < t->n && good; i++)
-        json_object_foreach(json_object_get(t->m[i].s, "properties"), key, v)
-            good = good && add_name(names, key);
-    for (int i = 0; i < t->n && good; i++)
-        json_array_foreach(json_object_get(t->m[i].s, "required"), k, v)
-            good = good && add_name(names, json_string_value(v));
-    if (!good)
-        json_decref(names);
-    return good ? names : NULL;
-}
-
-static int by_hash(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static uint64_t hash_name(struct str s)
-{
-    uint64_t h = NAME_HASH_START;
-    for (size_t i = 0; i < s.len; i++)
-        h = name_hash(h, (uint8_t)s.ptr[i]);
-    return h;
-}
-
-/* The name as JSON without its first quote. */
-static struct str key_text(struct build *b, struct str name)
-{
-    json_t *v = json_text(name);
-    char *text = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
-    struct str kept = text ? arena_str(&b->g->mem, str_of(text + 1)) : (struct str){0};
-    json_decref(v);
-    free(text);
-    return kept;
-}
-
-static bool object_room(struct build *b, struct node *n, size_t count)
-{
-    struct arena *mem = &b->g->mem;
-    n->props = arena_alloc(mem, count + 1, sizeof(*n->props));
-    n->texts.text = arena_alloc(mem, count + 1, sizeof(*n->texts.text));
-    n->texts.id = arena_alloc(mem, count + 1, sizeof(*n->texts.id));
-    n->hashes = arena_alloc(mem, count + 1, sizeof(*n->hashes));
-    n->required_from = arena_alloc(mem, count + 1, sizeof(*n->required_from));
-    n->tail = arena_alloc(mem, count + 1, sizeof(*n->tail));
-    return n->props && n->texts.text && n->texts.id && n->hashes && n->required_from && n->tail;
-}
-
-static enum err_code add_members(struct build *b, struct together *t, json_t *names,
-                                 struct node *n)
-{
-    const char *key;
-    json_t *v;
-    enum err_code rc = OK;
-    json_object_foreach(names, key, v)
-    {
-        struct property *p = &n->props[n->n_props];
-        struct together of = member_schemas(t, key, &p->required);
-        p->name = arena_str(&b->g->mem, str_of(key));
-        struct str text = key_text(b, p->name);
-        if (!p->name.ptr || !text.ptr)
-            return err_set(b->err, ERR_NOMEM, "a property");
-        rc = build_later(b, &of, &p->node);
-        if (rc)
-            return rc;
-        p->key = (int32_t)text.len + 1;
-        n->texts.text[n->n_props] = text;
-        n->texts.id[n->n_props] = n->n_props;
-        n->hashes[n->n_props] = hash_name(p->name);
-        uint32_t longer = (uint32_t)utf8_count(p->name) + 1;
-        n->name_max = longer > n->name_max ? longer : n->name_max;
-        n->n_props++;
-    }
-    n->texts.n = n->n_props;
-    if (!texts_sort(&n->texts))
-        rc = err_set(b->err, ERR_NOMEM, "an object");
-    qsort(n->hashes, n->n_props, sizeof(*n->hashes), by_hash);
-    return rc;
-}
-
-static enum err_code build_object(struct build *b, struct together *t, uint32_t *out)
-{
-    bool unused;
-    const json_t *v, *at = together_find(t, "required", &v);
-    struct node n = {.kind = NODE_OBJECT, .items = NO_NODE, .extra = NO_NODE,
-                     .name_max = FRESH_MAX, .strict = t->strict};
-    json_t *names = member_names(t);
-    if (!names || !object_room(b, &n, json_object_size(names))) {
-        json_decref(names);
-        return err_set(b->err, ERR_NOMEM, "an object");
-    }
-    enum err_code rc = add_members(b, t, names, &n);
-    json_decref(names);
-    struct together other = member_schemas(t, NULL, &unused);
-    n.wanted = together_most(t, "minProperties", 0, true);
-    n.max = together_most(t, "maxProperties", NO_END, false);
-    n.why = build_why(b, at, v ? "required" : "properties", "asks for a property that nothing satisfies");
-    if (!rc)
-        rc = build_later(b, &other, &n.extra);
-    if (!rc && n.wanted > n.max)
-        return build_none(b, build_why(b, at, "minProperties", "is more than `maxProperties`"), out);
-    if (!rc)
-        rc = build_node(b, NODE_OBJECT, out);
-    if (!rc)
-        b->g->nodes[*out] = n;
-    return rc;
-}
+#define BRANCHES_MAX 40 /* of a oneOf: pairs grow with the square */
+#define FLAT_MAX     1000000
 
 /* ---- choices ---- */
 
@@ -323,8 +28,8 @@ static enum err_code add_pair(struct build *b, const struct together *t, const j
 {
     struct together both = *t;
     both.strict = true;
-    together_add(&both, json_array_get(list, (size_t)i));
-    together_add(&both, json_array_get(list, (size_t)k));
+    grammar_together_add(&both, json_array_get(list, (size_t)i));
+    grammar_together_add(&both, json_array_get(list, (size_t)k));
     if (b->n_pairs == b->cap_pairs) {
         uint32_t cap = b->cap_pairs ? 2 * b->cap_pairs : 32;
         void *p = reallocarray(b->pairs, cap, sizeof(*b->pairs));
@@ -336,7 +41,7 @@ static enum err_code add_pair(struct build *b, const struct together *t, const j
     struct pair *p = &b->pairs[b->n_pairs++];
     *p = (struct pair){.at = at, .a = i, .b = k};
     uint32_t node;
-    enum err_code rc = build_later(b, &both, &node);
+    enum err_code rc = grammar_build_later(b, &both, &node);
     b->pairs[b->n_pairs - 1].node = node;
     return rc;
 }
@@ -350,14 +55,14 @@ static enum err_code take_branches(struct build *b, struct together *t, int i, u
     enum err_code rc = OK;
     t->m[i].taken |= which;
     if (which == TAKEN_ONE && n > BRANCHES_MAX)
-        return build_refuse(b, at, "oneOf", "is supported with up to 40 branches");
+        return grammar_build_refuse(b, at, "oneOf", "is supported with up to 40 branches");
     uint32_t *of = calloc((size_t)n + 1, sizeof(*of));
     if (!of)
         return err_set(b->err, ERR_NOMEM, "a choice of %d", n);
     for (int k = 0; k < n && !rc; k++) {
         struct together one = *t;
-        together_add(&one, json_array_get(list, (size_t)k));
-        rc = build_later(b, &one, &of[k]);
+        grammar_together_add(&one, json_array_get(list, (size_t)k));
+        rc = grammar_build_later(b, &one, &of[k]);
     }
     for (int k = 1; which == TAKEN_ONE && !t->strict && k < n && !rc; k++)
         for (int j = 0; j < k && !rc; j++)
@@ -375,7 +80,7 @@ static enum err_code build_constant(struct build *b, int which, uint32_t *out)
     struct texts t = {which ? all + 1 : all, ids, which ? 2 : 1};
     enum err_code rc = OK;
     if (b->constants[which] == NO_NODE)
-        rc = build_literals(b, &t, &b->constants[which]);
+        rc = grammar_build_literals(b, &t, &b->constants[which]);
     *out = b->constants[which];
     return rc;
 }
@@ -385,13 +90,13 @@ static enum err_code build_typed(struct build *b, struct together *t, int types,
     uint32_t of[6], n = 0;
     enum err_code rc = OK;
     if (types & TYPE_STRING)
-        rc = build_string(b, t, &of[n++]);
+        rc = grammar_build_string(b, t, &of[n++]);
     if (!rc && types & (TYPE_INTEGER | TYPE_REAL))
-        rc = build_number(b, t, !(types & TYPE_REAL), &of[n++]);
+        rc = grammar_build_number(b, t, !(types & TYPE_REAL), &of[n++]);
     if (!rc && types & TYPE_OBJECT)
-        rc = build_object(b, t, &of[n++]);
+        rc = grammar_build_object(b, t, &of[n++]);
     if (!rc && types & TYPE_ARRAY)
-        rc = build_array(b, t, &of[n++]);
+        rc = grammar_build_array(b, t, &of[n++]);
     if (!rc && types & TYPE_BOOLEAN)
         rc = build_constant(b, 1, &of[n++]);
     if (!rc && types & TYPE_NULL)
@@ -403,26 +108,27 @@ static enum err_code build_typed(struct build *b, struct together *t, int types,
 static enum err_code build_listed(struct build *b, struct together *t, struct texts *values,
                                   uint32_t node)
 {
-    const json_t *v, *at = together_find(t, "const", &v);
+    const json_t *v, *at = grammar_together_find(t, "const", &v);
     bool constant = v != NULL;
     uint32_t one;
-    at = constant ? at : together_find(t, "enum", &v);
+    at = constant ? at : grammar_together_find(t, "enum", &v);
     if (values->n == 0) {
-        b->g->nodes[node].why = build_why(b, at, constant ? "const" : "enum",
-                                          "has no value that satisfies the rest");
+        b->g->nodes[node].why = grammar_build_why(b, at, constant ? "const" : "enum",
+                                                  "has no value that satisfies the rest");
         return OK;
     }
-    enum err_code rc = build_literals(b, values, &one);
+    enum err_code rc = grammar_build_literals(b, values, &one);
     return rc ? rc : become_choice(b, node, &one, 1);
 }
 
 static enum err_code build_plain(struct build *b, struct together *t, uint32_t node)
 {
     const json_t *v;
-    int types = build_types(t);
+    int types = grammar_build_types(t);
     if (!types) {
-        const json_t *at = together_find(t, "type", &v);
-        b->g->nodes[node].why = build_why(b, at, "type", "leaves no type that all schemas here allow");
+        const json_t *at = grammar_together_find(t, "type", &v);
+        b->g->nodes[node].why =
+            grammar_build_why(b, at, "type", "leaves no type that all schemas here allow");
         return OK;
     }
     return build_typed(b, t, types, node);
@@ -435,12 +141,13 @@ static enum err_code build_one(struct build *b, const struct memo *m)
     memcpy(t.m, m->m, (size_t)m->n * sizeof(t.m[0]));
     for (int i = 0; i < t.n; i++)
         if (json_is_false(t.m[i].s)) {
-            b->g->nodes[node].why = build_why(b, t.m[i].s, NULL, "is false: nothing satisfies it");
+            b->g->nodes[node].why =
+                grammar_build_why(b, t.m[i].s, NULL, "is false: nothing satisfies it");
             return OK;
         }
     struct texts values;
     bool any;
-    enum err_code rc = build_values(b, &t, &any, &values);
+    enum err_code rc = grammar_build_values(b, &t, &any, &values);
     if (rc || any)
         return rc ? rc : build_listed(b, &t, &values, node);
     for (int i = 0; i < t.n; i++) {
@@ -454,7 +161,10 @@ static enum err_code build_one(struct build *b, const struct memo *m)
 
 /* ---- the whole ---- */
 
-struct flatten { struct grammar *g; uint32_t *mark, *stack, *list, stamp, n; };
+struct flatten {
+    struct grammar *g;
+    uint32_t *mark, *stack, *list, stamp, n;
+};
 
 /* What a choice comes to, through choices in choices. */
 static void find_leaves(struct flatten *f, uint32_t node)
@@ -544,7 +254,8 @@ static bool recursive(const struct grammar *g, uint32_t node, int depth)
     for (uint32_t i = 0; i < n->n_props; i++)
         if (n->props[i].required && g->nodes[n->props[i].node].height >= DFA_FAR)
             return recursive(g, n->props[i].node, depth + 1);
-    return n->kind == NODE_ARRAY && n->min && recursive(g, n->n_prefix ? n->prefix[0] : n->items, depth + 1);
+    return n->kind == NODE_ARRAY && n->min &&
+           recursive(g, n->n_prefix ? n->prefix[0] : n->items, depth + 1);
 }
 
 static enum err_code check_whole(struct build *b)
@@ -556,30 +267,34 @@ static enum err_code check_whole(struct build *b)
         snprintf(why, sizeof(why), "branches %d and %d can both hold: need ones that cannot",
                  b->pairs[i].a, b->pairs[i].b);
         if (g->nodes[b->pairs[i].node].height < DFA_FAR)
-            return build_refuse(b, b->pairs[i].at, "oneOf", why);
+            return grammar_build_refuse(b, b->pairs[i].at, "oneOf", why);
     }
     if (root->height >= DFA_FAR) {
         if (recursive(g, g->root, 0))
-            return build_refuse(b, b->root, "$ref", "needs itself: no value ends, or none within 32 levels");
+            return grammar_build_refuse(b, b->root, "$ref",
+                                        "needs itself: no value ends, or none within 32 levels");
         const char *why = reason(g, g->root, 0);
         return err_set(b->err, ERR_ARG, "%s", why ? why : "/: nothing satisfies this schema");
     }
     if (root->len > TEXT_MAX)
-        return err_set(b->err, ERR_ARG, "/: the shortest text of this schema has more than 4 Mi bytes");
+        return err_set(b->err, ERR_ARG,
+                       "/: the shortest text of this schema has more than 4 Mi bytes");
     return OK;
 }
 
 static enum err_code build_characters(struct build *b)
 {
 #define UTF8_TAIL "[\\x80-\\xbf]"
-#define RAW "[ !#-\\[\\]-\\x7f]|[\\xc2-\\xdf]" UTF8_TAIL "|\\xe0[\\xa0-\\xbf]" UTF8_TAIL \
-            "|[\\xe1-\\xec\\xee\\xef]" UTF8_TAIL "{2}|\\xed[\\x80-\\x9f]" UTF8_TAIL      \
-            "|\\xf0[\\x90-\\xbf]" UTF8_TAIL "{2}|[\\xf1-\\xf3]" UTF8_TAIL "{3}"          \
-            "|\\xf4[\\x80-\\x8f]" UTF8_TAIL "{2}"
+#define RAW                                                                                        \
+    "[ !#-\\[\\]-\\x7f]|[\\xc2-\\xdf]" UTF8_TAIL "|\\xe0[\\xa0-\\xbf]" UTF8_TAIL                   \
+    "|[\\xe1-\\xec\\xee\\xef]" UTF8_TAIL "{2}|\\xed[\\x80-\\x9f]" UTF8_TAIL                        \
+    "|\\xf0[\\x90-\\xbf]" UTF8_TAIL "{2}|[\\xf1-\\xf3]" UTF8_TAIL "{3}"                            \
+    "|\\xf4[\\x80-\\x8f]" UTF8_TAIL "{2}"
 #define HEX "[0-9a-fA-F]"
-#define ESCAPED "\\\\(?:[\"\\\\/bfnrt]|u(?:[1-9a-cA-CefEF]" HEX "{3}|[dD][0-7]" HEX "{2}"   \
-                "|0(?:[1-9a-fA-F]" HEX "{2}|0(?:[1-9a-fA-F]" HEX "|0[1-9a-fA-F]))"         \
-                "|[dD][89abAB]" HEX "{2}\\\\u[dD][c-fC-F]" HEX "{2}))"
+#define ESCAPED                                                                                    \
+    "\\\\(?:[\"\\\\/bfnrt]|u(?:[1-9a-cA-CefEF]" HEX "{3}|[dD][0-7]" HEX "{2}"                      \
+    "|0(?:[1-9a-fA-F]" HEX "{2}|0(?:[1-9a-fA-F]" HEX "|0[1-9a-fA-F]))"                             \
+    "|[dD][89abAB]" HEX "{2}\\\\u[dD][c-fC-F]" HEX "{2}))"
     enum err_code rc = pattern_make(STR("^(?:" RAW "|" ESCAPED ")$"), &b->g->letter, b->err);
     return rc ? rc : pattern_make(STR("^(?:" RAW ")$"), &b->g->plain, b->err);
 }
@@ -588,8 +303,8 @@ static enum err_code build_all(struct build *b)
 {
     struct together t = {.n = 0};
     enum err_code rc = build_characters(b);
-    together_add(&t, b->root);
-    rc = rc ? rc : build_later(b, &t, &b->g->root);
+    grammar_together_add(&t, b->root);
+    rc = rc ? rc : grammar_build_later(b, &t, &b->g->root);
     for (uint32_t i = 0; i < b->n_memos && !rc; i++) {
         struct memo m = b->memos[i]; /* the list grows meanwhile */
         rc = build_one(b, &m);
@@ -602,8 +317,8 @@ static enum err_code build_all(struct build *b)
 enum err_code grammar_schema(const json_t *schema, struct grammar **out, struct err *err)
 {
     struct err scrap;
-    struct build b = {.root = schema, .err = err ? err : &scrap,
-                      .constants = {NO_NODE, NO_NODE, NO_NODE}};
+    struct build b = {
+        .root = schema, .err = err ? err : &scrap, .constants = {NO_NODE, NO_NODE, NO_NODE}};
     struct buf text = {.max = GRAMMAR_SCHEMA_BYTES_MAX};
     *out = NULL;
     json_write(&text, schema);

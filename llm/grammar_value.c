@@ -7,10 +7,11 @@
 #include "llm/grammar_pattern.h"
 
 #define LITERAL_STATES_MAX 70000
-#define STRING_STATES_MAX 20000
-#define SLACK 64              /* code points that a bounded pattern may have past its least */
+#define STRING_STATES_MAX  20000
+#define SLACK              64 /* code points that a bounded pattern may have past its least */
 
-uint32_t together_most(const struct together *t, const char *word, uint32_t none, bool least)
+uint32_t grammar_together_most(const struct together *t, const char *word, uint32_t none,
+                               bool least)
 {
     uint32_t best = none;
     for (int i = 0; i < t->n; i++) {
@@ -29,17 +30,17 @@ static enum err_code own_bytes(struct build *b, struct dfa *d, const char *why, 
 {
     if (dfa_empty(d)) {
         dfa_free(d);
-        return build_none(b, why, out);
+        return grammar_build_none(b, why, out);
     }
     enum err_code rc = grammar_own(b->g, d, b->err);
     if (!rc)
-        rc = build_node(b, NODE_DFA, out);
+        rc = grammar_build_node(b, NODE_DFA, out);
     if (!rc)
         b->g->nodes[*out].dfa = d;
     return rc;
 }
 
-enum err_code build_literals(struct build *b, const struct texts *t, uint32_t *out)
+enum err_code grammar_build_literals(struct build *b, const struct texts *t, uint32_t *out)
 {
     struct nfa a = {0};
     struct dfa *d;
@@ -96,16 +97,16 @@ static enum err_code add_pattern(struct build *b, const json_t *at, const char *
     if (format)
         text = pattern_of_format(str_of(text));
     if (!text)
-        return build_refuse(b, at, word, "names a format that is not supported");
+        return grammar_build_refuse(b, at, word, "names a format that is not supported");
     enum err_code rc = pattern_make(str_of(text), &one, &why);
     if (rc)
-        return build_refuse(b, at, word, why.msg);
+        return grammar_build_refuse(b, at, word, why.msg);
     if (strict && (format || is_narrowed(text))) {
         dfa_free(one);
         return OK;
     }
     if (narrow(d, one, &why))
-        return build_refuse(b, at, word, why.msg);
+        return grammar_build_refuse(b, at, word, why.msg);
     return OK;
 }
 
@@ -125,33 +126,34 @@ static enum err_code add_lengths(struct dfa **d, uint32_t min, uint32_t max, str
     return rc ? rc : narrow(d, length, err);
 }
 
-static enum err_code patterned(struct build *b, const json_t *at, struct dfa **points,
-                               uint32_t min, uint32_t max, uint32_t *out)
+static enum err_code patterned(struct build *b, const json_t *at, struct dfa **points, uint32_t min,
+                               uint32_t max, uint32_t *out)
 {
     struct dfa *bytes;
     struct err why = {0};
     if (add_lengths(points, min, max, &why))
-        return build_refuse(b, at, "pattern", why.msg);
+        return grammar_build_refuse(b, at, "pattern", why.msg);
     if (dfa_empty(*points))
-        return build_none(b, build_why(b, at, "pattern", "leaves no string"), out);
+        return grammar_build_none(b, grammar_build_why(b, at, "pattern", "leaves no string"), out);
     if (dfa_quote(*points, STRING_STATES_MAX, &bytes, &why))
-        return build_refuse(b, at, "pattern", why.msg);
+        return grammar_build_refuse(b, at, "pattern", why.msg);
     if (dfa_empty(bytes)) {
         dfa_free(bytes);
-        return build_refuse(b, at, "pattern", "asks for control characters among others");
+        return grammar_build_refuse(b, at, "pattern", "asks for control characters among others");
     }
     return own_bytes(b, bytes, NULL, out);
 }
 
-enum err_code build_string(struct build *b, const struct together *t, uint32_t *out)
+enum err_code grammar_build_string(struct build *b, const struct together *t, uint32_t *out)
 {
     struct dfa *points = NULL;
     enum err_code rc = OK;
-    const json_t *v, *at = together_find(t, "minLength", &v);
-    uint32_t min = together_most(t, "minLength", 0, true);
-    uint32_t max = together_most(t, "maxLength", NO_END, false);
+    const json_t *v, *at = grammar_together_find(t, "minLength", &v);
+    uint32_t min = grammar_together_most(t, "minLength", 0, true);
+    uint32_t max = grammar_together_most(t, "maxLength", NO_END, false);
     if (min > max)
-        return build_none(b, build_why(b, at, "minLength", "is more than `maxLength`"), out);
+        return grammar_build_none(
+            b, grammar_build_why(b, at, "minLength", "is more than `maxLength`"), out);
     for (int i = 0; i < t->n && !rc; i++) {
         const json_t *s = t->m[i].s;
         if (json_object_get(s, "pattern") || json_object_get(s, "format"))
@@ -162,7 +164,7 @@ enum err_code build_string(struct build *b, const struct together *t, uint32_t *
     if (!rc && points) {
         rc = patterned(b, at, &points, min, max, out);
     } else if (!rc) {
-        rc = build_node(b, NODE_STRING, out);
+        rc = grammar_build_node(b, NODE_STRING, out);
         if (!rc) {
             b->g->nodes[*out].min = min;
             b->g->nodes[*out].max = max;
@@ -174,10 +176,14 @@ enum err_code build_string(struct build *b, const struct together *t, uint32_t *
 
 /* ---- numbers ---- */
 
-#define BOUND_MAX 1000000000000000000.0        /* 10^18 */
-#define REACH ((__int128)999999999999999)      /* where a schema sets no bound */
+#define BOUND_MAX 1000000000000000000.0       /* 10^18 */
+#define REACH     ((__int128)999999999999999) /* where a schema sets no bound */
 
-struct bound { const json_t *v, *at; bool open; const char *word; };
+struct bound {
+    const json_t *v, *at;
+    bool open;
+    const char *word;
+};
 
 static __int128 ten_to(int n)
 {
@@ -257,7 +263,10 @@ static struct bound find_bound(const struct together *t, bool low)
     return best;
 }
 
-struct limits { struct bound lo, hi; __int128 min, max; };
+struct limits {
+    struct bound lo, hi;
+    __int128 min, max;
+};
 
 static void find_units(struct limits *l, int digits)
 {
@@ -287,7 +296,8 @@ static enum err_code find_multiple(struct build *b, const struct together *t, in
         if (!v)
             continue;
         if (!(d >= 1 && d <= 1000) || d != floor(d))
-            return build_refuse(b, t->m[i].s, "multipleOf", "is supported for whole numbers from 1 to 1000");
+            return grammar_build_refuse(b, t->m[i].s, "multipleOf",
+                                        "is supported for whole numbers from 1 to 1000");
         int x = *m, y = (int)d;
         while (y) {
             int r = x % y;
@@ -296,7 +306,8 @@ static enum err_code find_multiple(struct build *b, const struct together *t, in
         }
         *m = *m / x * (int)d;
         if (*m > 1000)
-            return build_refuse(b, t->m[i].s, "multipleOf", "has a least common multiple past 1000");
+            return grammar_build_refuse(b, t->m[i].s, "multipleOf",
+                                        "has a least common multiple past 1000");
     }
     return OK;
 }
@@ -318,26 +329,30 @@ static enum err_code ranged(struct build *b, const struct together *t, bool whol
     struct dfa *d = NULL, *m;
     if ((l.lo.v && json_number_value(l.lo.v) > BOUND_MAX) ||
         (l.hi.v && json_number_value(l.hi.v) < -BOUND_MAX))
-        return build_refuse(b, l.lo.v && json_number_value(l.lo.v) > 0 ? l.lo.at : l.hi.at,
-                            l.lo.v && json_number_value(l.lo.v) > 0 ? l.lo.word : l.hi.word,
-                            "is supported up to 1e18");
+        return grammar_build_refuse(b, l.lo.v && json_number_value(l.lo.v) > 0 ? l.lo.at : l.hi.at,
+                                    l.lo.v && json_number_value(l.lo.v) > 0 ? l.lo.word : l.hi.word,
+                                    "is supported up to 1e18");
     int digits = find_digits(&l, whole);
     if (crossed(&l) || (l.min > l.max && whole))
-        return build_none(b, build_why(b, l.lo.at, l.lo.word, "leaves nothing below the greatest value"), out);
+        return grammar_build_none(
+            b, grammar_build_why(b, l.lo.at, l.lo.word, "leaves nothing below the greatest value"),
+            out);
     if (l.min > l.max)
-        return build_refuse(b, l.lo.at, l.lo.word, "is too close to the other bound");
+        return grammar_build_refuse(b, l.lo.at, l.lo.word, "is too close to the other bound");
     enum err_code rc = pattern_decimals(l.min, l.max, digits, &d, b->err);
     if (!rc && multiple > 1) {
         rc = pattern_multiples(multiple, &m, b->err);
         rc = rc ? rc : narrow(&d, m, b->err);
     }
     if (!rc)
-        return own_bytes(b, d, build_why(b, t->m[0].s, "multipleOf", "leaves no number"), out);
+        return own_bytes(b, d, grammar_build_why(b, t->m[0].s, "multipleOf", "leaves no number"),
+                         out);
     dfa_free(d);
     return rc;
 }
 
-enum err_code build_number(struct build *b, const struct together *t, bool whole, uint32_t *out)
+enum err_code grammar_build_number(struct build *b, const struct together *t, bool whole,
+                                   uint32_t *out)
 {
     static const char *const bounds[] = {"minimum", "maximum", "exclusiveMinimum",
                                          "exclusiveMaximum", "multipleOf"};
@@ -345,7 +360,7 @@ enum err_code build_number(struct build *b, const struct together *t, bool whole
     int multiple;
     bool plain = !whole;
     for (int i = 0; i < 5; i++) {
-        together_find(t, bounds[i], &v); /* the last one is multipleOf */
+        grammar_together_find(t, bounds[i], &v); /* the last one is multipleOf */
         plain = plain && !v;
     }
     enum err_code rc = find_multiple(b, t, &multiple);

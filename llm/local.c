@@ -62,6 +62,9 @@ static enum err_code check_memory(const struct local *l, const struct llm_option
     int context;
     size_t cache, work, there = memory_available(&why), weights = l->shape.weight_bytes;
     engine_sizes(&e, &l->shape, &context, &cache, &work);
+    if (opt->kv_bytes && context < 2)
+        return err_set(err, ERR_LIMIT, "llm.kv_memory is %zu bytes, and not even %d tokens fit in",
+                       opt->kv_bytes, ATTN_PAGE);
     if (weights <= there && cache <= there - weights && work <= there - weights - cache)
         return OK;
     return err_set(err, ERR_NOMEM,
@@ -263,8 +266,9 @@ static enum err_code encode_prompt(const struct local *l, struct str text, int32
 static enum err_code compile_grammar(const struct llm_chat *req, struct grammar **out,
                                      struct err *err)
 {
-    if (req->schema)
-        return grammar_schema(req->schema, out, err);
+    enum err_code rc = req->schema ? grammar_schema(req->schema, out, err) : OK;
+    if (rc)
+        return err_wrap(err, rc, "response_format");
     return req->json_object ? grammar_json(out, err) : OK;
 }
 

@@ -8,6 +8,7 @@
 #include "base/rng.h"
 
 enum { TIMEOUT_MS = 60000, CONNECT_MAX_MS = 10000, ATTEMPTS = 3, KEY_FILE_MAX = 4096 };
+enum { KEY_PART_MIN = 4 }; /* bytes of a key that are too many to tell */
 enum { WAIT_FIRST_MS = 500, WAIT_MAX_MS = 8000, ASKED_WAIT_MAX_MS = 30000, SLICE_MS = 20 };
 
 /* ---- opening ---- */
@@ -180,6 +181,10 @@ static void judge(struct remote *r, struct remote_answer *a, enum err_code sent,
     enum http_fault fault = http_fault(a->http);
     bool lost = fault == HTTP_NO_HOST || fault == HTTP_UNREACHED || fault == HTTP_BROKEN;
     t->status = http_status(a->http);
+    /* Behind [DONE] nothing counts: neither more bytes nor silence. */
+    if (a->done && !a->failed && t->status / 100 == 2 &&
+        (fault == HTTP_STOPPED || fault == HTTP_SILENT))
+        sent = OK;
     t->wait_ms = http_retry_after_ms(a->http, clock_now_ms());
     if (sent == ERR_CANCELLED && !a->failed && fault == HTTP_STOPPED && !a->body.failed) {
         t->rc = err_set(&t->why, ERR_CANCELLED, "stopped");
@@ -190,10 +195,11 @@ static void judge(struct remote *r, struct remote_answer *a, enum err_code sent,
         return;
     }
     if (a->body.failed)
-        t->rc = err_set(&t->why, ERR_LIMIT, "%s answers more than %d bytes", r->name,
+        t->rc = err_set(&t->why, ERR_IO, "%s answers more than %d bytes", r->name,
                         REMOTE_ANSWER_MAX);
     else if (sent && !a->failed && !(lost && a->finished)) {
-        t->rc = err_wrap(&t->why, sent, "%s", r->name);
+        /* ERR_LIMIT is for a prompt that is too long, which this is not. */
+        t->rc = err_wrap(&t->why, sent == ERR_LIMIT ? ERR_IO : sent, "%s", r->name);
         t->again = lost;
     } else {
         t->rc = remote_answer_end(a, &t->why);
@@ -208,6 +214,10 @@ static void hide_key(const struct remote *r, char *text)
     size_t n = r->key ? strlen(r->key) : 0;
     for (char *at; n && (at = strstr(text, r->key));)
         memset(at, '*', n);
+    size_t len = strlen(text);
+    for (size_t k = n < len ? n : len; k >= KEY_PART_MIN; k--) /* cut in its middle */
+        if (memcmp(text + len - k, r->key, k) == 0)
+            memset(text + len - k, '*', k);
 }
 
 static const char *log_word(const struct attempt *t)

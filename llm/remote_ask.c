@@ -2,6 +2,7 @@
  *
  * Words beyond OpenAI's (top_k, min_p, repetition_penalty: vLLM, llama.cpp and
  * others know them) are sent only where they are set. */
+#include <string.h>
 #include "llm/remote_int.h"
 
 enum { TOKENS = 1024 }; /* of an answer, when nobody says */
@@ -45,12 +46,104 @@ static bool put_sampling(json_t *o, const struct llm_sampling *s)
     return ok && (!bias || json_put(o, "logit_bias", bias));
 }
 
+/* ---- strict ----
+ *
+ * With `strict` OpenAI keeps to the schema, but refuses (400) one that has more than its mode
+ * knows ("Structured model outputs", supported schemas): every object names all its members,
+ * requires each and allows no other; few keywords. Without it any schema is taken, and the
+ * answer is what the model makes of it. Servers that hold to schemas by grammars of their own
+ * do so either way. In doubt it is not set: that is never refused. */
+
+enum { STRICT_DEPTH = 10 };
+
+static bool among(const char *word, const char *const *list)
+{
+    while (*list && strcmp(word, *list) != 0)
+        list++;
+    return *list;
+}
+
+static bool strict_words(const json_t *s)
+{
+    static const char *const words[] = {
+        "type", "title", "description", "properties", "required", "additionalProperties", "items",
+        "enum", "const", "anyOf", "$ref", "$defs", "pattern", "format", "minimum", "maximum",
+        "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", NULL};
+    static const char *const formats[] = {"date-time", "time", "date", "duration", "email",
+                                          "hostname", "ipv4", "ipv6", "uuid", NULL};
+    const char *key, *format = json_string_value(json_object_get(s, "format"));
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)s, key, v)
+        if (!among(key, words))
+            return false;
+    return !format || among(format, formats);
+}
+
+static bool allows_object(const json_t *type)
+{
+    const char *name = json_string_value(type);
+    const json_t *one;
+    size_t i;
+    json_array_foreach(type, i, one)
+        if (allows_object(one))
+            return true;
+    return name && strcmp(name, "object") == 0;
+}
+
+/* All members required, no other allowed. */
+static bool strict_members(const json_t *s)
+{
+    const json_t *required = json_object_get(s, "required"), *one;
+    const json_t *members = json_object_get(s, "properties");
+    size_t i, n = 0;
+    json_array_foreach(required, i, one)
+        n += json_object_get(members, json_string_value(one)) != NULL;
+    return json_is_object(members) && n == json_array_size(required) &&
+           n == json_object_size(members) &&
+           json_is_false(json_object_get(s, "additionalProperties"));
+}
+
+static bool strict_schema(const json_t *s, int depth)
+{
+    static const char *const maps[] = {"properties", "$defs"};
+    static const char *const kinds[] = {"type", "enum", "const", "anyOf", "$ref"};
+    const json_t *items = json_object_get(s, "items"), *one;
+    const char *key;
+    json_t *v;
+    size_t i;
+    bool said = false;
+    for (int k = 0; k < 5; k++)
+        said = said || json_object_get(s, kinds[k]);
+    if (!said || depth > STRICT_DEPTH || !strict_words(s) ||
+        (allows_object(json_object_get(s, "type")) && !strict_members(s)) ||
+        (items && !strict_schema(items, depth + 1)))
+        return false;
+    json_array_foreach(json_object_get(s, "anyOf"), i, one)
+        if (!strict_schema(one, depth + 1))
+            return false;
+    for (int k = 0; k < 2; k++)
+        json_object_foreach(json_object_get(s, maps[k]), key, v)
+            if (!strict_schema(v, depth + 1))
+                return false;
+    return true;
+}
+
+static bool is_strict(const json_t *schema)
+{
+    const char *type = json_string_value(json_object_get(schema, "type"));
+    return type && strcmp(type, "object") == 0 && !json_object_get(schema, "anyOf") &&
+           strict_schema(schema, 0);
+}
+
+/* ---- the request ---- */
+
 static bool put_format(json_t *o, const struct llm_chat *req)
 {
     if (req->schema)
         return json_put(o, "response_format",
                         json_pack("{s:s,s:{s:s,s:b,s:O}}", "type", "json_schema", "json_schema",
-                                  "name", "answer", "strict", 1, "schema", req->schema));
+                                  "name", "answer", "strict",
+                                  is_strict(req->schema), "schema", req->schema));
     return !req->json_object ||
            json_put(o, "response_format", json_pack("{s:s}", "type", "json_object"));
 }

@@ -234,6 +234,8 @@ static bool is_stream(const struct remote_answer *a)
 bool remote_answer_take(void *arg, struct str bytes)
 {
     struct remote_answer *a = arg;
+    if (a->done)
+        return false; /* the end has been said: a server may not keep us here */
     if (!is_stream(a)) {
         a->body.max = http_status(a->http) / 100 == 2 ? REMOTE_ANSWER_MAX : REMOTE_ERROR_MAX;
         buf_str(&a->body, bytes);
@@ -242,7 +244,7 @@ bool remote_answer_take(void *arg, struct str bytes)
     struct err err;
     enum err_code rc = sse_feed(&a->sse, bytes, take_event, a, &err);
     if (rc && !a->failed)
-        fail(a, rc, "%s: %.*s", str_of(err.msg));
+        fail(a, rc == ERR_LIMIT ? ERR_IO : rc, "%s: %.*s", str_of(err.msg));
     return !rc;
 }
 

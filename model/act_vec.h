@@ -52,22 +52,45 @@ ACT_INLINE vec smaller(vec a, vec b)
     return -larger(-a, -b);
 }
 
+/* v with each lane's neighbour `half` lanes up, a constant, in its place. */
+#if LANES == 16
+#define UP(v, half)                                                                            \
+    __builtin_shufflevector(v, v, (half), (half) + 1, (half) + 2, (half) + 3, (half) + 4,      \
+                            (half) + 5, (half) + 6, (half) + 7, (half) + 8, (half) + 9,        \
+                            (half) + 10, (half) + 11, (half) + 12, (half) + 13, (half) + 14,   \
+                            (half) + 15)
+#elif LANES == 8
+#define UP(v, half)                                                                            \
+    __builtin_shufflevector(v, v, (half), (half) + 1, (half) + 2, (half) + 3, (half) + 4,      \
+                            (half) + 5, (half) + 6, (half) + 7)
+#else
+#define UP(v, half) \
+    __builtin_shufflevector(v, v, (half), (half) + 1, (half) + 2, (half) + 3)
+#endif
+
 ACT_INLINE float largest_of(vec v)
 {
-    float top = v[0];
-    for (int i = 1; i < LANES; i++)
-        top = v[i] > top ? v[i] : top;
-    return top;
+#if LANES == 16
+    v = larger(UP(v, 8), v);
+#endif
+#if LANES >= 8
+    v = larger(UP(v, 4), v);
+#endif
+    v = larger(UP(v, 2), v);
+    return larger(UP(v, 1), v)[0];
 }
 
+/* Halves are added to each other until one lane is left. */
 ACT_INLINE float sum_of(vec v)
 {
-    float s[LANES];
-    memcpy(s, &v, sizeof(v));
-    for (int half = LANES / 2; half; half /= 2)
-        for (int i = 0; i < half; i++)
-            s[i] += s[i + half];
-    return s[0];
+#if LANES == 16
+    v += UP(v, 8);
+#endif
+#if LANES >= 8
+    v += UP(v, 4);
+#endif
+    v += UP(v, 2);
+    return v[0] + v[1];
 }
 
 /* exp(x) for x <= 88: 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and

@@ -21,7 +21,7 @@
 #include "base/cpu.h"
 #include "model/attn_int.h"
 
-#define QUERIES 96        /* x 64 dimensions x 4 bytes: 24 KiB */
+#define QUERIES 192       /* x 64 dimensions x 4 bytes: 48 KiB */
 #define PANELS (ATTN_TILE / 16)
 #define TILE_PAGES (ATTN_TILE / ATTN_PAGE)
 
@@ -186,14 +186,25 @@ static const uint8_t *page_part(const struct walk *w, int pos)
     return (const uint8_t *)w->job->pages[pos / ATTN_PAGE] + w->job->part;
 }
 
+/* Keys or values of the page a tile after that of `pos`, `at` in its part: asked for while
+ * these are multiplied. */
+static void fetch_later(const struct walk *w, int pos, size_t at)
+{
+    size_t bytes = values_at(w->job->type, w->job->head_dim);
+    if (pos + ATTN_TILE > row_of(w, w->n - 1))
+        return;
+    const uint8_t *from = page_part(w, pos + ATTN_TILE) + at;
+    for (size_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch(from + line, 0, 2);
+}
+
 static void take_queries(struct walk *w)
 {
     const struct attn_job *j = w->job;
     for (int i = 0; i < w->n; i++) {
         int v = w->first + i, d = j->head_dim;
         const float *q = j->q + (size_t)(v / j->group) * j->ldq + (size_t)(v % j->group * d);
-        for (int c = 0; c < d; c++)
-            w->room.q[(size_t)i * (size_t)d + (size_t)c] = q[c] * j->scale;
+        w->kern->times(q, d, j->scale, w->room.q + (size_t)i * (size_t)d);
         w->room.max[i] = -INFINITY;
         w->room.sum[i] = 0;
     }
@@ -206,27 +217,39 @@ static void give_rows(const struct walk *w)
     for (int i = 0; i < w->n; i++) {
         int v = w->first + i, d = j->head_dim;
         float *out = j->out + (size_t)(v / j->group) * j->ldo + (size_t)(v % j->group * d);
-        const float *from = w->room.out + (size_t)i * (size_t)w->wide;
-        float scale = 1 / w->room.sum[i];
-        for (int c = 0; c < d; c++)
-            out[c] = from[c] * scale;
+        w->kern->times(w->room.out + (size_t)i * (size_t)w->wide, d, 1 / w->room.sum[i], out);
     }
 }
 
-/* All queries of the walk meet the panels of `t`; x and y are those of query 0. */
-static void each_query(const struct walk *w, enum mat_float_type type, struct mat_float_tile t)
+/* Queries [first, w->n) of the walk meet the panels of `t`; x and y are those of query 0.
+ * A tile goes no further than its last query sees: t.k positions from w->from where
+ * `upto`, else t.k elements. */
+static void each_query(const struct walk *w, enum mat_float_type type, struct mat_float_tile t,
+                       int first, bool upto)
 {
     const struct mat_float_kernels *k = w->kern->tiles;
-    int tiles = (w->n + k->rows - 1) / k->rows;
+    int n = w->n - first, tiles = (n + k->rows - 1) / k->rows, all = t.k;
     const float *x = t.x;
     float *y = t.y;
     for (int i = 0; i < tiles; i++) {
-        int q = w->n * i / tiles;
-        t.rows = w->n * (i + 1) / tiles - q;
+        int q = first + n * i / tiles, end = first + n * (i + 1) / tiles;
+        int seen = upto ? row_of(w, end - 1) + 1 - w->from : all;
+        t.rows = end - q;
+        t.k = seen < all ? seen : all;
         t.x = x + (size_t)q * t.ldx;
         t.y = y + (size_t)q * t.ldy;
-        k->tile(type, &t);
+        if (t.k > 0)
+            k->tile(type, &t);
     }
+}
+
+/* The first query that sees `pos`, or one before; enough are left for whole tiles. */
+static int first_at(const struct walk *w, int pos)
+{
+    int query = (pos - w->job->pos0) * w->job->group - w->first;
+    int last = w->n - w->kern->tiles->rows;
+    query = query < last ? query : last;
+    return query > 0 ? query : 0;
 }
 
 static bool few(const struct walk *w)
@@ -265,6 +288,8 @@ static void score(const struct walk *w)
 {
     if (!few(w))
         widen_keys(w);
+    for (int pos = w->from; pos < w->to; pos += ATTN_PAGE)
+        fetch_later(w, pos, 0);
     int n = across(w), end = (w->to + 15) / 16 * 16;
     struct mat_float_tile t = {
         .step = 16 * (few(w) ? element_bytes(w->job->type) : sizeof(float)),
@@ -278,7 +303,7 @@ static void score(const struct walk *w)
             t.w[c] = key_panel(w, at);
         }
         t.y = w->room.s + (pos - w->tile);
-        each_query(w, few(w) ? w->type : MAT_FLOAT_F32, t);
+        each_query(w, few(w) ? w->type : MAT_FLOAT_F32, t, first_at(w, pos), false);
     }
 }
 
@@ -326,7 +351,7 @@ static void add_values(const struct walk *w, enum mat_float_type type, const uin
         for (int c = 0; c < n; c++)
             t.w[c] = values + (size_t)(p + c < panels ? p + c : panels - 1) * apart;
         t.y = w->room.out + 16 * p;
-        each_query(w, type, t);
+        each_query(w, type, t, 0, !few(w));
     }
 }
 
@@ -335,6 +360,7 @@ static void weigh_few(const struct walk *w)
     size_t size = element_bytes(w->job->type);
     for (int pos = w->from; pos < w->to; pos += ATTN_PAGE) {
         int end = pos + ATTN_PAGE < w->to ? pos + ATTN_PAGE : w->to;
+        fetch_later(w, pos, values_at(w->job->type, w->job->head_dim));
         add_values(w, w->type, page_part(w, pos) + values_at(w->job->type, w->job->head_dim),
                    16 * size, (size_t)w->job->head_dim * size, pos, end);
     }
@@ -347,6 +373,7 @@ static void weigh_many(const struct walk *w)
     for (int pos = w->from; pos < w->to; pos += ATTN_PAGE) {
         const uint8_t *values = page_part(w, pos) + values_at(w->job->type, w->job->head_dim);
         int here = w->to - pos < ATTN_PAGE ? w->to - pos : ATTN_PAGE;
+        fetch_later(w, pos, values_at(w->job->type, w->job->head_dim));
         for (int p = 0; p < panels; p++)
             w->kern->tiles->widen(w->type, values + (size_t)p * 16 * size, d * size, here,
                                   w->room.values + (p * ATTN_TILE + pos - w->tile) * 16);

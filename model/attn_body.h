@@ -25,9 +25,11 @@ static inline bool all_seen(const struct attn_step *a, int c)
 }
 
 /* Final scores of the lanes from c on; far below all others where it sees nothing. */
-static inline vec score_at(const struct attn_step *a, int c)
+ACT_INLINE vec score_at(const struct attn_step *a, int c, bool plain)
 {
     vec v = load(a->s + c);
+    if (plain)
+        return v;
     if (a->k_scale)
         v *= load(a->k_scale + c);
     if (a->softcap > 0)
@@ -35,26 +37,28 @@ static inline vec score_at(const struct attn_step *a, int c)
     return all_seen(a, c) ? v : pick(seen(a, c), v, (vec){0} - FLT_MAX);
 }
 
-static float scores(const struct attn_step *a, int begin, int end)
+ACT_INLINE float scores(const struct attn_step *a, int begin, int end, bool plain)
 {
     vec top = (vec){0} - FLT_MAX;
     for (int c = begin; c < end; c += LANES) {
-        vec v = score_at(a, c);
-        store(a->s + c, v);
+        vec v = score_at(a, c, plain);
+        if (!plain)
+            store(a->s + c, v);
         top = larger(v, top);
     }
     return largest_of(top);
 }
 
-static float weights(const struct attn_step *a, int begin, int end, float max)
+ACT_INLINE float weights(const struct attn_step *a, int begin, int end, float max, bool plain)
 {
     vec sum = {0};
+#pragma GCC unroll 2
     for (int c = begin; c < end; c += LANES) {
         vec e = exp_of(load(a->s + c) - max);
-        if (!all_seen(a, c))
+        if (!plain && !all_seen(a, c))
             e = pick(seen(a, c), e, (vec){0});
         sum += e;
-        store(a->s + c, a->v_scale ? e * load(a->v_scale + c) : e);
+        store(a->s + c, !plain && a->v_scale ? e * load(a->v_scale + c) : e);
     }
     return sum_of(sum);
 }
@@ -70,6 +74,14 @@ static void rescale(const struct attn_step *a, float max)
     *a->max = max;
 }
 
+/* plain, a constant: nothing but scores to take, and it sees all of them. */
+ACT_INLINE void step_over(const struct attn_step *a, int begin, int end, bool plain)
+{
+    float top = scores(a, begin, end, plain);
+    rescale(a, top > *a->max ? top : *a->max);
+    *a->sum += weights(a, begin, end, *a->max, plain);
+}
+
 /* Sums of weights run in lanes by position, so that which of the tile's
  * positions it does not see changes no bit. */
 static void step(const struct attn_step *a)
@@ -83,9 +95,19 @@ static void step(const struct attn_step *a)
         a->s[i] = 0;
     if (begin == end)
         return;
-    float top = scores(a, begin, end);
-    rescale(a, top > *a->max ? top : *a->max);
-    *a->sum += weights(a, begin, end, *a->max);
+    if (begin == a->lo && end == a->hi && !a->k_scale && !(a->softcap > 0))
+        step_over(a, begin, end, true);
+    else
+        step_over(a, begin, end, false);
+}
+
+static void times(const float *x, int n, float by, float *out)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        store(out + i, load(x + i) * by);
+    for (; i < n; i++)
+        out[i] = x[i] * by;
 }
 
 static void to_f16(const float *x, int n, uint16_t *out)
@@ -108,4 +130,4 @@ static void to_f16(const float *x, int n, uint16_t *out)
 }
 
 #define KERNELS(name)                                                                \
-    const struct attn_kernels attn_##name = {#name, &mat_float_##name, step, to_f16}
+    const struct attn_kernels attn_##name = {#name, &mat_float_##name, step, times, to_f16}

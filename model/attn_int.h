@@ -26,6 +26,7 @@ struct attn_kernels {
     const char *name;
     const struct mat_float_kernels *tiles;
     void (*step)(const struct attn_step *a);
+    void (*times)(const float *x, int n, float by, float *out);
     void (*to_f16)(const float *x, int n, uint16_t *out); /* saturates at 65504 */
 };
 extern const struct attn_kernels attn_plain, attn_avx2, attn_avx512;

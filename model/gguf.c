@@ -1,13 +1,13 @@
 /* model/gguf.c - opening, and answers to questions about what was read.
  *
- * Reading and its checks are in gguf_parse.c. A file that someone truncates
- * while it is mapped raises SIGBUS in whoever reads it, so a file that everyone
- * may write is refused. */
+ * Reading and its checks are in gguf_parse.c. A file that is written while we
+ * read it gives wrong numbers (never a fault: base/map.h), so one that everyone may
+ * write is refused, and gguf_intact tells the rest. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/utf8.h"
@@ -47,12 +47,17 @@ enum err_code gguf_open(const char *path, struct gguf **out, struct err *err)
     struct gguf *g = new_gguf(path);
     if (!g)
         return err_set(err, ERR_NOMEM, "%s", path);
-    enum err_code rc = map_open(path, &g->map, err);
+    enum err_code rc = map_begin(path, &g->map, &g->fd, err);
     if (rc) {
         gguf_close(g);
         return rc;
     }
     g->mapped = true;
+    if (fstat(g->fd, &g->opened) != 0) {
+        rc = err_errno(err, "%s", path);
+        gguf_close(g);
+        return rc;
+    }
     return finish_open(g, out, err);
 }
 
@@ -63,6 +68,7 @@ enum err_code gguf_open_bytes(const char *name, const void *bytes, size_t n, str
     if (!g)
         return err_set(err, ERR_NOMEM, "%s", name);
     g->map = (struct map){bytes, n};
+    g->have = n;
     return finish_open(g, out, err);
 }
 
@@ -70,8 +76,10 @@ void gguf_close(struct gguf *g)
 {
     if (!g)
         return;
-    if (g->mapped)
+    if (g->mapped) {
         map_close(&g->map);
+        close(g->fd);
+    }
     free(g->name);
     free(g->keys);
     free(g->tensors);
@@ -79,6 +87,22 @@ void gguf_close(struct gguf *g)
     free(g->tensor_names.slot);
     free(g->marks);
     free(g);
+}
+
+enum err_code gguf_intact(const struct gguf *g, struct err *err)
+{
+    struct stat now;
+    const struct stat *was = &g->opened;
+    if (!g->mapped)
+        return OK;
+    if (fstat(g->fd, &now) != 0)
+        return err_errno(err, "%s", g->name);
+    if (!map_torn(&g->map) && now.st_size == was->st_size &&
+        now.st_mtim.tv_sec == was->st_mtim.tv_sec && now.st_mtim.tv_nsec == was->st_mtim.tv_nsec)
+        return OK;
+    return err_set(err, ERR_IO,
+                   "%s: was written while it was read; write a new file and rename it over the old",
+                   g->name);
 }
 
 const char *gguf_name(const struct gguf *g)

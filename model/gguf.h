@@ -18,12 +18,15 @@
 
 struct gguf;
 
-/* mmap `path`. ERR_FORMAT with the reason, ERR_IO. */
+/* The head of `path` is copied, the tensors are mapped. ERR_FORMAT with the reason, ERR_IO. */
 enum err_code gguf_open(const char *path, struct gguf **out, struct err *err);
 /* The same over bytes in memory, borrowed for the life of the gguf; `name` is for messages. */
 enum err_code gguf_open_bytes(const char *name, const void *bytes, size_t n, struct gguf **out,
                               struct err *err);
 void gguf_close(struct gguf *g);
+/* ERR_IO if somebody has written to the file since gguf_open: numbers read meanwhile may be
+ * wrong (of bytes cut off: zeros). To be asked when the tensors have been read. */
+enum err_code gguf_intact(const struct gguf *g, struct err *err);
 const char *gguf_name(const struct gguf *g);
 /* XXH3-128 of the whole file in hex (33 bytes with the NUL); computed on call. */
 void gguf_hash(const struct gguf *g, char out[33]);

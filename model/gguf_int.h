@@ -1,6 +1,7 @@
 /* model/gguf_int.h - what gguf.c and gguf_parse.c share. */
 #ifndef CARREL_MODEL_GGUF_INT_H
 #define CARREL_MODEL_GGUF_INT_H
+#include <sys/stat.h>
 #include "base/map.h"
 #include "model/gguf.h"
 
@@ -26,6 +27,9 @@ struct gguf {
     char *name;
     struct map map;
     bool mapped;
+    int fd;                /* of a mapped file */
+    struct stat opened;    /* what it was */
+    size_t have;           /* bytes from the front that may be read */
     size_t n_keys, n_tensors;
     struct key *keys;
     struct tensor *tensors;

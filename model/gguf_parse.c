@@ -7,7 +7,9 @@
  *   padding to general.alignment, then the data that the offsets count from.
  * What is kept besides the file's own bytes: 40 bytes a key, 72 a tensor, an
  * offset for every 16th string of an array, two tables of names. Counts are
- * bounded (KEYS_MAX, TENSORS_MAX), so a hostile head cannot ask for memory. */
+ * bounded (KEYS_MAX, TENSORS_MAX), so a hostile head cannot ask for memory.
+ * Of a file the head is copied as it is read: what was checked stays so, even if
+ * someone writes over the file. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/hash.h"
@@ -19,13 +21,14 @@
 #define KEY_BYTES_MIN 14      /* string of 1, type, 1 byte of value */
 #define TENSOR_BYTES_MIN 33   /* string of 1, one dimension */
 #define NAME_MAX_BYTES 63     /* ggml keeps names in 64 bytes with the NUL */
+#define HEAD_STEP ((size_t)256 << 10)   /* bytes of a file read at once */
 
 const uint8_t gguf_value_bytes[V_N] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 const char *const gguf_value_names[V_N] = {
     "u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
     "bool", "string", "array", "u64", "i64", "f64"};
 
-struct reader { const struct gguf *g; size_t pos; struct err *err; };
+struct reader { struct gguf *g; size_t pos; struct err *err; };
 
 static size_t left(const struct reader *r)
 {
@@ -43,10 +46,26 @@ static enum err_code truncated(struct reader *r, const char *what)
                    r->g->map.len, what);
 }
 
-static enum err_code take(struct reader *r, void *out, size_t n, const char *what)
+/* The next n bytes may be read. */
+static enum err_code need(struct reader *r, size_t n, const char *what)
 {
+    struct gguf *g = r->g;
     if (left(r) < n)
         return truncated(r, what);
+    if (r->pos + n <= g->have)
+        return OK;
+    size_t to = (r->pos + n + HEAD_STEP - 1) / HEAD_STEP * HEAD_STEP;
+    to = to < g->map.len ? to : g->map.len;
+    enum err_code rc = map_copy(&g->map, g->fd, g->have, to, r->err);
+    g->have = to;
+    return rc ? err_wrap(r->err, rc, "%s", g->name) : OK;
+}
+
+static enum err_code take(struct reader *r, void *out, size_t n, const char *what)
+{
+    enum err_code rc = need(r, n, what);
+    if (rc)
+        return rc;
     memcpy(out, here(r), n);
     r->pos += n;
     return OK;
@@ -61,6 +80,9 @@ static enum err_code take_str(struct reader *r, struct str *out, const char *wha
     if (n > left(r))
         return err_set(r->err, ERR_FORMAT, "%s: %s of %llu bytes with %zu bytes left", r->g->name,
                        what, (unsigned long long)n, left(r));
+    rc = need(r, (size_t)n, what);
+    if (rc)
+        return rc;
     *out = (struct str){(const char *)here(r), (size_t)n};
     r->pos += (size_t)n;
     return OK;
@@ -165,6 +187,9 @@ static enum err_code take_array(struct gguf *g, struct reader *r, struct key *k)
     k->at = here(r);
     if (elem == V_STR)
         return take_strings(g, r, k);
+    rc = need(r, (size_t)k->n * least, "an array");
+    if (rc)
+        return rc;
     r->pos += (size_t)k->n * least;
     return elem == V_BOOL ? check_bools(r, k, k->n) : OK;
 }
@@ -189,8 +214,9 @@ static enum err_code take_value(struct gguf *g, struct reader *r, struct key *k)
         return rc ? err_wrap(r->err, rc, "key %.*s", STR_ARG(k->name)) : OK;
     }
     k->at = here(r);
-    if (left(r) < gguf_value_bytes[type])
-        return truncated(r, "a value");
+    rc = need(r, gguf_value_bytes[type], "a value");
+    if (rc)
+        return rc;
     r->pos += gguf_value_bytes[type];
     return type == V_BOOL ? check_bools(r, k, 1) : OK;
 }
@@ -392,6 +418,21 @@ static enum err_code check_count(struct reader *r, const char *what, uint64_t n,
                    r->g->name, (unsigned long long)n, what, r->g->map.len, max);
 }
 
+/* The head is read: to the end of its last page it stays a copy. */
+static enum err_code map_data(struct reader *r)
+{
+    struct gguf *g = r->g;
+    if (!g->mapped)
+        return OK;
+    size_t page = map_page(), from = (r->pos + page - 1) / page * page;
+    from = from < g->map.len ? from : g->map.len;
+    enum err_code rc = need(r, from - r->pos, "the head");
+    if (!rc && from < g->map.len)
+        rc = map_rest(&g->map, g->fd, from, r->err);
+    g->have = g->map.len;
+    return rc;
+}
+
 enum err_code gguf_parse(struct gguf *g, struct err *err)
 {
     struct reader r = {g, 0, err};
@@ -420,5 +461,7 @@ enum err_code gguf_parse(struct gguf *g, struct err *err)
         rc = check_general(g, err);
     if (!rc)
         rc = take_tensors(g, &r, n_tensors);
+    if (!rc)
+        rc = map_data(&r);
     return rc;
 }

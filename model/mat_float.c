@@ -2,21 +2,23 @@
  * the tiles over them.
  *
  * Panels     F32 and F16 [k][16]; BF16 [(k + 1) / 2][16][2].
- * Few rows   (one tile's) meet the panels as they are stored, several panels at
- *            once, the whole of k in one go: the memory is the limit.
- * Many rows  meet a part of k of two panels at a time, made floats beforehand
- *            where they are F16 (or BF16 without the instruction): the part stays
- *            near while every tile of rows passes it, and the rows' part of k stays
- *            in the second-level cache for all panels of the job. */
+ * As stored   panels meet rows as they are, halves made floats on the way: several
+ *             panels at once, the whole of k in one go while one tile takes all rows (the
+ *             memory is the limit); else in parts of k that stay in the second-level cache
+ *             from one tile to the next.
+ * In parts    of k that stay in the first-level cache, a few panels at a time, while every
+ *             tile of rows passes them: for many rows where nothing has to be converted. */
+#include <limits.h>
 #include <string.h>
 #include "base/cpu.h"
 #include "model/mat_float_int.h"
 #include "model/mat_int.h"
 
-#define K_PART 512       /* steps of two panels in floats: 64 KiB */
+#define K_PART 512       /* steps of two panels of F32, or pairs of BF16: 64 KiB */
 #define ROW_PART 192     /* x 512 floats: 384 KiB */
 #define PANEL_PART 4     /* a multiple of any tile's panels */
 #define TAIL 64          /* steps */
+#define K_STORED 2048    /* steps of two panels as stored: 128 KiB of F16 */
 #define NEXT_BYTES 2048
 #define WIDE (16 * MAT_FLOAT_PANELS)
 
@@ -57,8 +59,7 @@ static struct walk walk_of(const struct mat_float_kernels *kern, enum mat_float_
 
 /* A tile at column `col` of y, of which only `columns` are there: through a
  * buffer of whole width. */
-static void edge_tile(const struct walk *w, enum mat_float_type type, struct mat_float_tile t,
-                      int columns)
+static void edge_tile(const struct walk *w, struct mat_float_tile t, int columns)
 {
     float y[MAT_FLOAT_ROWS * WIDE], bias[WIDE] = {0};
     size_t keep = (size_t)columns * sizeof(float), ldy = t.ldy;
@@ -72,15 +73,15 @@ static void edge_tile(const struct walk *w, enum mat_float_type type, struct mat
     t.bias = t.bias ? bias : NULL;
     t.y = y;
     t.ldy = WIDE;
-    w->kern->tile(type, &t);
+    w->kern->tile(w->type, &t);
     for (int r = 0; r < t.rows; r++)
         memcpy(real + (size_t)r * ldy, y + r * WIDE, keep);
 }
 
 /* Rows [row, row + t.rows) of x against the panels t.w, the first of them
  * `panel` of the job; t has w, step, k, first and rows. */
-static void run_tile(const struct walk *w, enum mat_float_type type, struct mat_float_tile t,
-                     int panel, int row, int k0, bool last)
+static void run_tile(const struct walk *w, struct mat_float_tile t, int panel, int row, int k0,
+                     bool last)
 {
     const struct mat_job *job = w->job;
     int width = 16 * w->kern->panels[t.rows], col = 16 * panel;
@@ -90,9 +91,9 @@ static void run_tile(const struct walk *w, enum mat_float_type type, struct mat_
     t.ldy = job->ldy;
     t.bias = last && job->bias ? job->bias + col : NULL;
     if (col + width <= job->columns)
-        w->kern->tile(type, &t);
+        w->kern->tile(w->type, &t);
     else
-        edge_tile(w, type, t, job->columns - col);
+        edge_tile(w, t, job->columns - col);
 }
 
 /* Where a tile wants more panels than the job has, it meets the last one again. */
@@ -110,26 +111,41 @@ static void fetch_next(const struct walk *w, int panel, int across)
             __builtin_prefetch(panel_at(w, panel + across + c) + line);
 }
 
+/* All rows against steps [k0, k0 + t.k) of the panels from p on. Tiles are alike to a
+ * row, so that all are as wide as `across` says. */
+static void rows_as_stored(const struct walk *w, struct mat_float_tile t, int p, int k0,
+                           int tiles)
+{
+    int m = w->job->x->m;
+    for (int i = 0; i < tiles; i++) {
+        int row = m * i / tiles;
+        t.rows = m * (i + 1) / tiles - row;
+        run_tile(w, t, p, row, k0, k0 + t.k == w->k);
+    }
+}
+
 /* The last steps of a group of panels are taken while the next group's first
- * are under way. */
+ * are under way. More rows than a tile has meet a group in parts that stay in the
+ * second-level cache from one tile to the next. */
 static void few_rows(const struct walk *w)
 {
-    int rows = w->job->x->m, across = w->kern->panels[rows];
+    int m = w->job->x->m, tiles = (m + w->kern->rows - 1) / w->kern->rows;
+    int across = w->kern->panels[tiles > 1 ? w->kern->rows : m];
     int tail = w->k > 2 * TAIL ? TAIL + w->k % 2 : w->k;
-    struct mat_float_tile t = {.step = w->step, .rows = rows};
+    int most = tiles > 1 ? K_STORED : w->k;
+    struct mat_float_tile t = {.step = w->step};
     for (int p = 0; p < w->job->n_panels; p += across) {
-        for (int c = 0; c < across; c++)
-            t.w[c] = panel_at(w, p + c);
-        t.first = true;
-        t.k = w->k - tail;
-        if (t.k)
-            run_tile(w, w->type, t, p, 0, 0, false);
-        fetch_next(w, p, across);
-        for (int c = 0; c < across; c++)
-            t.w[c] += (size_t)t.k / (w->type == MAT_FLOAT_BF16 ? 2 : 1) * w->step;
-        t.first = !t.k;
-        t.k = tail;
-        run_tile(w, w->type, t, p, 0, w->k - tail, true);
+        for (int k0 = 0; k0 < w->k; k0 += t.k) {
+            int left = w->k - k0;
+            t.k = left <= tail ? left : left - tail < most ? left - tail : most;
+            t.first = k0 == 0;
+            if (left <= tail)
+                fetch_next(w, p, across);
+            for (int c = 0; c < across; c++)
+                t.w[c] = panel_at(w, p + c) +
+                         (size_t)k0 / (w->type == MAT_FLOAT_BF16 ? 2 : 1) * w->step;
+            rows_as_stored(w, t, p, k0, tiles);
+        }
     }
 }
 
@@ -137,22 +153,14 @@ static void few_rows(const struct walk *w)
  * Tiles are alike to a row, so that none is too low to hide its latencies. */
 static void part_of_panels(const struct walk *w, int p, int row0, int row1, int k0, int kc)
 {
-    float wide[2][K_PART * 16] __attribute__((aligned(64)));
-    enum mat_float_type type = w->type;
-    bool as_is = type == MAT_FLOAT_F32 || type == MAT_FLOAT_DOT;
-    struct mat_float_tile t = {.step = 64, .k = kc, .first = k0 == 0};
-    for (int c = 0; c < 2; c++) {
-        const uint8_t *from = panel_at(w, p + c) +
-                              (size_t)(type == MAT_FLOAT_BF16 ? k0 / 2 : k0) * w->step;
-        t.w[c] = as_is ? from : (const uint8_t *)wide[c];
-        if (!as_is)
-            w->kern->widen(type, from, w->step, kc, wide[c]);
-    }
+    struct mat_float_tile t = {.step = w->step, .k = kc, .first = k0 == 0};
+    for (int c = 0; c < 2; c++)
+        t.w[c] = panel_at(w, p + c) + (size_t)k0 * w->step;
     int m = row1 - row0, tiles = (m + w->kern->rows - 1) / w->kern->rows;
     for (int i = 0; i < tiles; i++) {
         int row = row0 + m * i / tiles;
         t.rows = row0 + m * (i + 1) / tiles - row;
-        run_tile(w, as_is ? type : MAT_FLOAT_F32, t, p, row, k0, k0 + kc == w->k);
+        run_tile(w, t, p, row, k0, k0 + kc == w->k);
     }
 }
 
@@ -172,13 +180,22 @@ static void many_rows(const struct walk *w, int panel, int end)
     }
 }
 
+/* Up to how many rows panels are met as stored. With a conversion always: floats made
+ * beforehand would come from the second-level cache, twice as long (16 rows of F16: 118
+ * GMAC/s against 50, 512: 120 against 112). */
+static int few_of(const struct mat_float_kernels *kern, enum mat_float_type type)
+{
+    return type == MAT_FLOAT_F32 ? kern->rows : type == MAT_FLOAT_DOT ? 8 * kern->rows : INT_MAX;
+}
+
 void mat_float_mul(const struct mat_float_kernels *kern, enum mat_float_type type,
                    const struct mat_job *job)
 {
     struct walk w = walk_of(kern, type, job);
-    if (job->x->m <= kern->rows)
+    bool few = job->x->m <= few_of(kern, type);
+    if (few)
         few_rows(&w);
-    for (int p = 0; p < job->n_panels && job->x->m > kern->rows; p += PANEL_PART)
+    for (int p = 0; p < job->n_panels && !few; p += PANEL_PART)
         many_rows(&w, p, p + PANEL_PART < job->n_panels ? p + PANEL_PART : job->n_panels);
 }
 

@@ -241,7 +241,7 @@ INLINE void pair_tile_of(const struct mat_float_tile *t, int rows, int panels)
  * into such. */
 #if LANES == 16
 #define EACH_SHAPE(CASE)                                                             \
-    CASE(1, 4) CASE(2, 4) CASE(3, 4) CASE(4, 2) CASE(5, 2) CASE(6, 2) CASE(7, 2)     \
+    CASE(1, 4) CASE(2, 4) CASE(3, 4) CASE(4, 4) CASE(5, 4) CASE(6, 2) CASE(7, 2)     \
     CASE(8, 2) CASE(9, 2) CASE(10, 2) CASE(11, 2) CASE(12, 2)
 #elif LANES == 8
 #define EACH_SHAPE(CASE) CASE(1, 4) CASE(2, 2) CASE(3, 1) CASE(4, 1) CASE(5, 1) CASE(6, 1)

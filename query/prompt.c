@@ -401,6 +401,8 @@ bool prompt_rewritten(struct str said, struct str question, const struct ask_tur
         s = str_trim(str_sub(s, 1, s.len - 1));
     if (!s.len || s.len > REWRITTEN_MAX || memchr(s.ptr, '\n', s.len) || !utf8_valid(s))
         return false;
+    if (sentence_end(s, 0) < s.len) /* several sentences: it answered instead */
+        return false;
     if (!of_the_conversation(s, question, turns, n))
         return false;
     struct buf clean = {0};

@@ -25,15 +25,24 @@ const struct field api_ask_fields[] = {
     {.type = FIELD_END}};
 
 struct telling {                 /* an answer on its way to a stream */
-    struct stream *stream;
+    struct request *r;           /* NULL: nobody reads a stream */
+    struct stream *stream;       /* NULL until the first event */
     double began_ms, first_word_ms;
 };
+
+/* The first event decides: until then a failure is a status of its own. */
+static bool send_event(struct telling *t, const char *event, const json_t *data)
+{
+    if (!t->stream)
+        t->stream = stream_begin(t->r);
+    return t->stream && stream_event(t->stream, event, data);
+}
 
 static bool tell(struct telling *t, const char *event, const char *key, struct str text)
 {
     json_t *o = json_object();
     json_put(o, key, json_text(text));
-    bool on = stream_event(t->stream, event, o);
+    bool on = send_event(t, event, o);
     json_decref(o);
     return on;
 }
@@ -48,7 +57,7 @@ static bool on_sources(void *arg, const json_t *hits)
     struct telling *t = arg;
     json_t *o = json_object();
     json_put(o, "hits", json_incref((json_t *)(uintptr_t)hits));
-    bool on = stream_event(t->stream, "sources", o);
+    bool on = send_event(t, "sources", o);
     json_decref(o);
     return on;
 }
@@ -58,12 +67,12 @@ static bool on_delta(void *arg, struct str text)
     struct telling *t = arg;
     if (t->first_word_ms < 0)
         t->first_word_ms = clock_ms() - t->began_ms;
-    return !t->stream || tell(t, "delta", "text", text);
+    return !t->r || tell(t, "delta", "text", text);
 }
 
 static bool on_citation(void *arg, const json_t *citation)
 {
-    return stream_event(((struct telling *)arg)->stream, "citation", citation);
+    return send_event(arg, "citation", citation);
 }
 
 static void count(struct request *r, const json_t *reply, double first_word_ms)
@@ -74,26 +83,44 @@ static void count(struct request *r, const json_t *reply, double first_word_ms)
     metrics_answer(r->web->metrics, kind, first_word_ms);
 }
 
-static void run_stream(struct request *r, const struct ask_request *ask, struct stream *s)
+/* A field that the failure names first: only the engine knows what it takes. */
+static void name_field(struct request *r, enum err_code rc, const struct err *err)
 {
-    struct telling t = {s, clock_ms(), -1};
+    if (rc == ERR_ARG && str_starts(str_of(err->msg), STR("response_format")))
+        r->param = "response_format";
+}
+
+/* The status has gone out; r->failure is ours alone by now. */
+static void break_off(struct telling *t, enum err_code rc, const struct err *err)
+{
+    reply_fail(t->r, rc, err);
+    json_t *why = reply_failure_json(t->r);
+    send_event(t, "error", why);
+    json_decref(why);
+    t->r->failure.status = 0;
+}
+
+static enum err_code run_stream(struct request *r, const struct ask_request *ask, struct err *err)
+{
+    struct telling t = {r, NULL, clock_ms(), -1};
     struct ask_events ev = {on_query, on_sources, on_delta, on_citation, &t};
     json_t *reply = NULL;
-    struct err err = {0};
-    enum err_code rc = query_ask(r->web->opt.query, ask, &ev, &r->stop, &reply, &err);
-    if (rc) { /* the status has gone out; r->failure is ours alone by now */
-        reply_fail(r, rc, &err);
-        json_t *why = reply_failure_json(r);
-        stream_event(s, "error", why);
-        json_decref(why);
-        r->failure.status = 0;
+    enum err_code rc = query_ask(r->web->opt.query, ask, &ev, &r->stop, &reply, err);
+    name_field(r, rc, err);
+    if (rc && !t.stream)
+        return rc;
+    if (rc) {
+        break_off(&t, rc, err);
     } else {
         count(r, reply, t.first_word_ms);
         json_object_del(reply, "answer");
-        stream_event(s, "done", reply);
+        send_event(&t, "done", reply);
         json_decref(reply);
     }
-    stream_end(s);
+    if (!t.stream)
+        return err_set(err, ERR_NOMEM, "a stream");
+    stream_end(t.stream);
+    return OK;
 }
 
 static enum err_code read_request(struct request *r, struct ask_request *ask, struct err *err)
@@ -140,19 +167,13 @@ enum err_code api_ask(struct request *r, struct err *err)
                   str_find(r->accept, STR("text/event-stream"), 0) != SIZE_MAX;
     if (rc)
         return rc;
-    if (stream) {
-        struct stream *s = stream_begin(r);
-        if (!s)
-            return err_set(err, ERR_NOMEM, "a stream");
-        run_stream(r, &ask, s);
-        return OK;
-    }
-    struct telling t = {NULL, clock_ms(), -1};
+    if (stream)
+        return run_stream(r, &ask, err);
+    struct telling t = {NULL, NULL, clock_ms(), -1};
     struct ask_events ev = {.delta = on_delta, .arg = &t};
     json_t *reply = NULL;
     rc = query_ask(r->web->opt.query, &ask, &ev, &r->stop, &reply, err);
-    if (rc == ERR_ARG && str_starts(str_of(err->msg), STR("response_format")))
-        r->param = "response_format";
+    name_field(r, rc, err);
     if (rc)
         return rc;
     count(r, reply, t.first_word_ms);

@@ -48,6 +48,8 @@ static enum err_code check_text(const struct field *f, struct str v, struct err 
         return OK;
     if ((double)v.len < f->min)
         return err_set(err, ERR_ARG, "%s must not be empty", f->name);
+    if (v.len > 0 && f->max <= 0)
+        return err_set(err, ERR_ARG, "%s is %s: leave it out", f->name, f->about);
     if ((double)v.len > f->max)
         return err_set(err, ERR_ARG, "%s has %zu bytes, at most %.0f are allowed", f->name, v.len,
                        f->max);
@@ -56,10 +58,12 @@ static enum err_code check_text(const struct field *f, struct str v, struct err 
 
 static enum err_code check_number(const struct field *f, double v, struct err *err)
 {
-    if (!(v >= f->min && v <= f->max))
-        return err_set(err, ERR_ARG, "%s is %.16g, it must lie between %.16g and %.16g", f->name, v,
-                       f->min, f->max);
-    return OK;
+    if (v >= f->min && v <= f->max)
+        return OK;
+    if (f->min >= f->max)
+        return err_set(err, ERR_ARG, "%s is %.16g, it must be %.16g", f->name, v, f->max);
+    return err_set(err, ERR_ARG, "%s is %.16g, it must lie between %.16g and %.16g", f->name, v,
+                   f->min, f->max);
 }
 
 static enum err_code check_json(const struct field *f, const json_t *v, struct err *err)
@@ -75,6 +79,8 @@ static enum err_code check_json(const struct field *f, const json_t *v, struct e
     if (f->type == FIELD_INT || f->type == FIELD_NUMBER)
         return check_number(f, json_number_value(v), err);
     size_t n = json_array_size(v);
+    if (f->type == FIELD_ARRAY && n > 0 && f->max <= 0)
+        return err_set(err, ERR_ARG, "%s is %s: leave it out", f->name, f->about);
     if (f->type == FIELD_ARRAY && ((double)n < f->min || (double)n > f->max))
         return err_set(err, ERR_ARG, "%s has %zu values, it must have %.0f to %.0f", f->name, n,
                        f->min, f->max);

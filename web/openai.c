@@ -94,12 +94,28 @@ static bool on_piece(void *arg, const struct llm_piece *p)
     return openai_piece(arg, p);
 }
 
+/* The member of the request that a failure is about, when its sentence begins with it: what a
+ * model takes is known only where it runs. */
+static void name_param(struct openai_call *c, enum err_code rc, const struct err *err)
+{
+    static const char *const known[] = {"response_format", "logit_bias", "stop", "max_tokens"};
+    struct str why = str_of(err->msg);
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known) && rc == ERR_ARG; i++)
+        if (!c->r->param && str_starts(why, str_of(known[i])))
+            c->r->param = known[i];
+    if (rc == ERR_LIMIT && !c->r->param)
+        c->r->param = c->kind == OPENAI_CHAT ? "messages" : "prompt";
+    if (rc == ERR_NOTFOUND && !c->r->param)
+        c->r->param = "model";
+}
+
 static void run_chat(struct openai_call *c)
 {
     struct llm_chat_reply said = {0};
     struct err err = {0};
     enum err_code rc = llm_chat(c->r->web->opt.llm, &c->chat, on_piece, c, &c->r->stop, &said,
                                 &err);
+    name_param(c, rc, &err);
     if (rc)
         openai_fail(c, rc, &err);
     else
@@ -211,6 +227,7 @@ static void run_answer(struct openai_call *c)
     enum err_code rc = question_of(c, &ask, &err);
     if (!rc)
         rc = query_ask(c->r->web->opt.query, &ask, &ev, &c->r->stop, &reply, &err);
+    name_param(c, rc, &err);
     if (rc)
         openai_fail(c, rc, &err);
     else

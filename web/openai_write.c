@@ -131,15 +131,17 @@ static json_t *head(struct openai_call *c, json_t *choices)
     return o;
 }
 
-/* `body`: the message, the delta, or NULL for a completion's `text`. */
+/* `body`: the message or the delta, taken over; a completion has `text` instead. */
 static json_t *choice(struct openai_call *c, json_t *body, struct str text, const char *finish)
 {
     json_t *o = json_object(), *list = json_array();
     json_put(o, "index", json_integer(0));
-    if (c->kind == OPENAI_TEXT)
+    if (c->kind == OPENAI_TEXT) {
         json_put(o, "text", json_text(text));
-    else
+        json_decref(body);
+    } else {
         json_put(o, c->stream ? "delta" : "message", body);
+    }
     json_put(o, "logprobs", take_logprobs(c));
     json_put(o, "finish_reason", finish ? json_string(finish) : json_null());
     json_array_append_new(list, o);
@@ -159,11 +161,14 @@ static void name_reply(struct openai_call *c)
 /* The first byte decides: from here on a failure is an event. */
 static bool begin(struct openai_call *c)
 {
+    json_t *noted = c->logprobs; /* of the piece that comes next */
     name_reply(c);
     c->out = stream_begin(c->r);
+    c->logprobs = NULL;
     if (c->out && c->kind == OPENAI_CHAT)
         send_json(c, head(c, choice(c, json_pack("{s:s,s:s}", "role", "assistant", "content", ""),
                                     STR(""), NULL)));
+    c->logprobs = noted;
     return c->out != NULL;
 }
 
@@ -244,8 +249,6 @@ static void finish_whole(struct openai_call *c, const char *why, json_t *usage, 
         json_object_update(m, message);
     json_decref(message);
     json_t *o = head(c, choice(c, m, text, why));
-    if (c->kind == OPENAI_TEXT)
-        json_decref(m);
     json_put(o, "usage", usage);
     if (extra)
         json_object_update(o, extra);

@@ -4,6 +4,14 @@
 #include "web/reply.h"
 #include "web/route.h"
 
+/* What no whole number of JSON's readers reaches is no bound (and none that fits json_int_t). */
+static void put_bound(json_t *o, const char *name, double bound)
+{
+    const double most = 9007199254740992.0; /* 2^53 */
+    if (bound >= -most && bound <= most)
+        json_put(o, name, json_integer((json_int_t)bound));
+}
+
 static json_t *schema_of(const struct field *f)
 {
     static const char *const types[] = {"",        "string", "integer", "number",
@@ -23,8 +31,8 @@ static json_t *schema_of(const struct field *f)
         json_put(o, "minLength", json_integer((json_int_t)f->min));
         json_put(o, "maxLength", json_integer((json_int_t)f->max));
     } else if (f->type == FIELD_INT || f->type == FIELD_NUMBER) {
-        json_put(o, "minimum", json_integer((json_int_t)f->min));
-        json_put(o, "maximum", json_integer((json_int_t)f->max));
+        put_bound(o, "minimum", f->min);
+        put_bound(o, "maximum", f->max);
     }
     return o;
 }

@@ -44,6 +44,19 @@ static void question_form(struct request *r, struct str q, const char *collectio
     buf_puts(b, "<button type=\"submit\" class=\"main\">Ask</button></div></form>\n");
 }
 
+/* Who will answer, and whether that is on this machine. */
+static void standing_generator(struct request *r)
+{
+    const struct llm *m = r->web->opt.llm;
+    struct buf *b = &r->reply.body;
+    if (llm_n_models(m) == 0)
+        return;
+    struct llm_model first = llm_model_at(m, 0);
+    buf_puts(b, " Answers are written by ");
+    buf_html(b, str_of(first.name));
+    buf_puts(b, strcmp(first.kind, "remote") == 0 ? ", on another server." : ".");
+}
+
 static void standing(struct request *r)
 {
     struct index_counts c;
@@ -61,7 +74,9 @@ static void standing(struct request *r)
                    ready == 1 ? "" : "s");
     if (waiting > 0)
         buf_printf(b, ", %lld still being read", waiting);
-    buf_puts(b, ready + waiting == 0 ? "</p>\n" : ".</p>\n");
+    buf_puts(b, ready + waiting == 0 ? "" : ".");
+    standing_generator(r);
+    buf_puts(b, "</p>\n");
 }
 
 static uint32_t span_of(const json_t *o, const char *name)
@@ -101,25 +116,53 @@ static size_t mark_at(struct str s, size_t at, int64_t *n)
 
 #define SOURCES_MAX 64
 
-static void answer_text(struct buf *b, struct str s, const json_t *citations)
+struct prose {                   /* an answer on its way into the page */
+    struct buf *b;
+    struct str text;
+    const json_t *citations;
+    int seen[SOURCES_MAX];       /* marks told, by their number */
+};
+
+/* text[from, to): escaped, its marks as links. */
+static void prose_part(struct prose *p, size_t from, size_t to)
 {
-    int seen[SOURCES_MAX] = {0};
-    size_t from = 0;
-    for (size_t i = 0; i < s.len; i++) {
+    for (size_t i = from; i < to; i++) {
         int64_t n;
-        size_t len = s.ptr[i] == '[' ? mark_at(s, i, &n) : 0;
-        const json_t *c = len && n < SOURCES_MAX ? citation_of(citations, n, seen[n]) : NULL;
+        size_t len = p->text.ptr[i] == '[' ? mark_at(p->text, i, &n) : 0;
+        const json_t *c = len && n < SOURCES_MAX ? citation_of(p->citations, n, p->seen[n]) : NULL;
         if (!c)
             continue;
-        seen[n]++;
-        buf_html(b, str_sub(s, from, i));
-        buf_puts(b, "<a class=\"cite\" href=\"");
-        link_of(b, c);
-        buf_printf(b, "\" aria-label=\"Source %lld\">%lld</a>", (long long)n, (long long)n);
+        p->seen[n]++;
+        buf_html(p->b, str_sub(p->text, from, i));
+        buf_puts(p->b, "<a class=\"cite\" href=\"");
+        link_of(p->b, c);
+        buf_printf(p->b, "\" aria-label=\"Source %lld\">%lld</a>", (long long)n, (long long)n);
         from = i + len;
         i = from - 1;
     }
-    buf_html(b, str_sub(s, from, s.len));
+    if (from < to)
+        buf_html(p->b, str_sub(p->text, from, to));
+}
+
+/* The answer, with what no source supports marked for the eye and for the ear. */
+static void answer_text(struct buf *b, const json_t *reply)
+{
+    struct prose p = {b, field_text(reply, "answer"), json_object_get(reply, "citations"), {0}};
+    const json_t *ranges = json_object_get(reply, "unsupported");
+    size_t at = 0;
+    for (size_t i = 0; i < json_array_size(ranges); i++) {
+        const json_t *range = json_array_get(ranges, i);
+        size_t start = (size_t)field_int(range, "start", 0);
+        size_t end = (size_t)field_int(range, "end", 0);
+        if (start < at || end <= start || end > p.text.len)
+            continue;
+        prose_part(&p, at, start);
+        buf_puts(b, "<span class=\"unsure\" title=\"No source supports this\">");
+        prose_part(&p, start, end);
+        buf_puts(b, "<span class=\"hidden\"> (no source supports this)</span></span>");
+        at = end;
+    }
+    prose_part(&p, at, p.text.len);
 }
 
 static void heading_path(struct buf *b, const json_t *heading)
@@ -195,19 +238,49 @@ static void degraded(struct buf *b, const json_t *list)
     }
 }
 
+/* What a reader must know of the answer as a whole; app.js says the same. */
+static void caveats(struct buf *b, const json_t *reply)
+{
+    struct str grounded = field_text(reply, "grounded"), end = field_text(reply, "finish_reason");
+    bool none = str_eqz(grounded, "none");
+    bool marked = json_array_size(json_object_get(reply, "unsupported")) > 0;
+    if (none && !str_eqz(end, "refused"))
+        buf_puts(b, "<p class=\"note warn\">No source supports this answer.</p>\n");
+    else if (str_eqz(grounded, "partial"))
+        buf_puts(b, marked ? "<p class=\"note warn\">No source supports what is underlined with "
+                             "dots.</p>\n"
+                           : "<p class=\"note warn\">Not every sentence has a source.</p>\n");
+    if (str_eqz(end, "length"))
+        buf_puts(b, "<p class=\"note warn\">The answer was cut off at its greatest length.</p>\n");
+}
+
+static void author(struct buf *b, const json_t *reply)
+{
+    struct str model = field_text(reply, "model");
+    if (str_eqz(field_text(reply, "finish_reason"), "refused"))
+        return;
+    buf_puts(b, "<p class=\"meta author\">");
+    if (str_eqz(model, "extractive")) {
+        buf_puts(b, "Word for word from the documents");
+    } else {
+        buf_puts(b, "Written by ");
+        buf_html(b, model);
+    }
+    buf_puts(b, "</p>\n");
+}
+
 static void whole_answer(struct buf *b, const json_t *reply)
 {
-    const json_t *citations = json_object_get(reply, "citations");
-    struct str grounded = field_text(reply, "grounded");
-    bool none = str_eqz(grounded, "none");
+    bool none = str_eqz(field_text(reply, "grounded"), "none");
+    bool refused = str_eqz(field_text(reply, "finish_reason"), "refused");
     buf_printf(b, "<section class=\"answer%s\" id=\"answer\" aria-label=\"Answer\"><div "
-                  "class=\"prose\">", none ? " refused" : "");
-    answer_text(b, field_text(reply, "answer"), citations);
+                  "class=\"prose\">", refused ? " refused" : "");
+    answer_text(b, reply);
     buf_puts(b, "</div>\n");
-    if (str_eqz(grounded, "partial"))
-        buf_puts(b, "<p class=\"note warn\">Not every sentence has a source.</p>\n");
+    author(b, reply);
+    caveats(b, reply);
     degraded(b, json_object_get(reply, "degraded"));
-    cards(b, "Sources", citations, "quote", SIZE_MAX);
+    cards(b, "Sources", json_object_get(reply, "citations"), "quote", SIZE_MAX);
     if (none)
         cards(b, "Nearest passages", json_object_get(reply, "nearest"), "text", NEAREST);
     buf_puts(b, "</section>\n");
@@ -228,7 +301,11 @@ enum err_code page_ask(struct request *r, struct err *err)
     json_t *reply = NULL;
     enum err_code rc = access_collection(r, given(r, "collection"), &collection, err);
     if (!rc && trimmed.len > 0) {
-        struct ask_request ask = {.question = trimmed, .collection = collection};
+        struct ask_request ask = {
+            .question = trimmed,
+            .collection = collection,
+            .sampling.temperature = llm_temperature(r->web->opt.llm),
+        };
         rc = query_ask(r->web->opt.query, &ask, NULL, &r->stop, &reply, err);
     }
     if (rc)

@@ -2,8 +2,8 @@
  *
  * decode   one row against 300 MB of matrices: gigabytes a second of the FILE's
  *          weights, and as a share of what reading memory front to back reaches.
- * prefill  512 rows: giga multiply-adds a second of one core, and as a share of a
- *          loop of the arithmetic its kernels use.
+ * rows     1 to 512 rows against 96 MB of matrices: giga multiply-adds a second of one
+ *          core; those of 512 also as a share of a loop of the arithmetic its kernels use.
  * Limits are measured in the same run, just before. One thread is timed by its
  * processor time, a team by the clock; the best of several rounds counts, since
  * others may load the machine. Arguments narrow: bench_mat Q4_K avx2
@@ -18,7 +18,10 @@
 
 #define ROUNDS 7
 #define K 2048
+#define N 8192
+#define MATS_MAX 64
 #define TOUCHED ((size_t)300 << 20)
+#define STREAMED ((size_t)96 << 20)  /* more than a cache holds */
 
 static const enum tensor_type kinds[] = {
     TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_K, TENSOR_Q6_K, TENSOR_F32,  TENSOR_F16,  TENSOR_BF16,
@@ -79,7 +82,6 @@ static double timed(const struct team *team)
 /* Best gigabytes a second of the file's bytes, and of plain reading beside it. */
 static void decode(struct team *team, enum tensor_type type, double *rate, double *limit)
 {
-    enum { N = 8192, MATS_MAX = 64 };
     size_t file = (size_t)N * tensor_row_bytes(type, K);
     int mats = (int)(TOUCHED / file) + 1;
     struct mat *w[MATS_MAX];
@@ -116,32 +118,54 @@ static void decode(struct team *team, enum tensor_type type, double *rate, doubl
     mat_input_free(in);
 }
 
-/* Best giga multiply-adds a second of m rows against n x k. */
-static double prefill(enum tensor_type type, int m, int n, int k)
+/* Best giga multiply-adds a second of m rows against n_mats matrices of N x K. */
+static double product(struct mat *const *w, int n_mats, int m)
 {
-    struct mat *w = random_mat(type, n, k);
     struct mat_input *in;
     struct err err;
-    float *x = malloc((size_t)m * (size_t)k * 4), *y = malloc((size_t)m * (size_t)n * 4);
-    must(mat_input_new(m, k, &in, &err), &err);
+    float *x = malloc((size_t)m * K * 4), *y = malloc((size_t)m * N * 4);
+    must(mat_input_new(m, K, &in, &err), &err);
     if (!x || !y)
         exit(1);
-    for (int i = 0; i < m * k; i++)
+    for (int i = 0; i < m * K; i++)
         x[i] = (float)(i % 23) - 11;
     double best = 0;
     for (int round = 0; round < ROUNDS; round++) {
-        struct mat_task task = {w, NULL, y, (size_t)n};
         double t0 = clock_cpu_ms();
-        mat_input_set(in, m, k, x, (size_t)k);
-        mat_mul(NULL, in, &task, 1);
-        double rate = (double)m * n * k / (clock_cpu_ms() - t0) / 1e6;
+        for (int i = 0; i < n_mats; i++) {
+            struct mat_task task = {w[i], NULL, y, N};
+            mat_input_set(in, m, K, x, K);
+            mat_mul(NULL, in, &task, 1);
+        }
+        double rate = (double)m * N * K * n_mats / (clock_cpu_ms() - t0) / 1e6;
         best = rate > best ? rate : best;
     }
-    mat_free(w);
     mat_input_free(in);
     free(x);
     free(y);
     return best;
+}
+
+/* Products of a few to many rows, and what the last reached of `peak`. */
+static void bench_rows(enum tensor_type type, double peak)
+{
+    static const int rows[] = {1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 512};
+    const char *name = tensor_type_name(type);
+    struct mat *w[MATS_MAX];
+    double rate = 0;
+    int n = (int)(STREAMED / ((size_t)N * tensor_row_bytes(type, K))) + 1;
+    for (int i = 0; i < n; i++)
+        w[i] = random_mat(type, N, K);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char metric[32];
+        snprintf(metric, sizeof(metric), "rows_%d_gmac_s", rows[i]);
+        rate = product(w, n, rows[i]);
+        show("mat", name, metric, rate);
+    }
+    for (int i = 0; i < n; i++)
+        mat_free(w[i]);
+    show("mat", name, "peak_gmac_s", peak);
+    show("mat", name, "prefill_share", rate / peak);
 }
 
 static double peak_of(void (*loop)(void *, int), int lanes)
@@ -170,7 +194,7 @@ static double peak_for(enum tensor_type type)
 static void bench_kind(enum tensor_type type, struct team *team)
 {
     const char *name = tensor_type_name(type);
-    double rate, limit, peak = peak_for(type);
+    double rate, limit;
     struct team *const teams[2] = {NULL, team};
     static const char *const metrics[2][3] = {
         {"decode_1t_gb_s", "read_1t_gb_s", "decode_1t_share"},
@@ -181,15 +205,7 @@ static void bench_kind(enum tensor_type type, struct team *team)
         show("mat", name, metrics[i][1], limit);
         show("mat", name, metrics[i][2], rate / limit);
     }
-    static const int rows[] = {1, 2, 4, 8, 16, 64, 512};
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        char metric[32];
-        snprintf(metric, sizeof(metric), "rows_%d_gmac_s", rows[i]);
-        rate = prefill(type, rows[i], 2048, K);
-        show("mat", name, metric, rate);
-    }
-    show("mat", name, "peak_gmac_s", peak);
-    show("mat", name, "prefill_share", rate / peak);
+    bench_rows(type, peak_for(type));
 }
 
 int main(int argc, char **argv)

@@ -6,8 +6,10 @@
 //
 // CARREL_BIN: the program (default build/release/carrel). CARREL_SHOTS: a folder
 // for pictures of what was seen. Prints "N passed, N failed, N skipped".
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { check, serve } from './lib.mjs';
 import { makePdf } from './pdf.mjs';
@@ -146,13 +148,97 @@ async function withoutJavaScript(page, base) {
   check(await page.locator('.doc', { hasText: 'plain.md' }).count() === 0, 'not deleted');
 }
 
+// An OpenAI-compatible server for llm.remote that says a word whenever it is told to.
+async function speaker() {
+  const heard = [];
+  let waiting = [];
+  const wakeUp = () => { const all = waiting; waiting = []; all.forEach(f => f()); };
+  const server = createServer((request, response) => {
+    const one = { response, left: false };
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+    response.flushHeaders();
+    response.on('close', () => { one.left = true; wakeUp(); });
+    request.resume();
+    heard.push(one);
+    wakeUp();
+  });
+  await new Promise(ok => server.listen(0, '127.0.0.1', ok));
+  return {
+    url: `http://127.0.0.1:${server.address().port}/v1`,
+    async until(condition) {
+      while (!condition(heard)) await new Promise(ok => waiting.push(ok));
+      return heard.at(-1);
+    },
+    say(one, text, finish = null) {
+      const delta = text ? { content: text } : {};
+      one.response.write(`data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`);
+      if (finish) one.response.end('data: [DONE]\n\n');
+    },
+    close() { server.closeAllConnections(); server.close(); },
+  };
+}
+
+const says = (page, words) => page.waitForFunction(
+  text => document.querySelector('.answer .prose')?.textContent.includes(text), words);
+
+// A language model's answer: word by word, what no source supports marked, stopped by hand.
+async function fromAModel(page, base, where, far) {
+  await page.goto(base + '/documents');
+  await page.setInputFiles('#file', { name: 'otters.txt', mimeType: 'text/plain',
+    buffer: Buffer.from(answer) });
+  await uploaded(page, 'otters.txt');
+  await page.goto(base + '/');
+  check((await page.textContent('.standing')).includes('written by far, on another server'), 'who answers');
+  await page.fill('#q', question);
+  await page.keyboard.press('Enter');
+  let one = await far.until(h => h.length === 1);
+  await page.waitForSelector('.answer [role=status]');
+  check((await page.textContent('.answer [role=status]')) === 'Reading a passage …', 'no status');
+  far.say(one, 'Sea otters hold hands while they sleep ');
+  await says(page, 'while they sleep');
+  check(await page.locator('.cards').count() === 0, 'sources before the end');
+  await look(page, 'streaming', where);
+  far.say(one, 'so that they do not drift apart [1]. The moon is a b\u00f6rek \u{1F319}. ');
+  far.say(one, '', 'stop');
+  await page.waitForSelector('.answer .cards');
+  const unsure = page.locator('.answer .unsure');
+  check(await unsure.count() === 1, `${await unsure.count()} claims are marked`);
+  check((await unsure.textContent()).startsWith('The moon is a b\u00f6rek \u{1F319}.'), await unsure.textContent());
+  check((await unsure.locator('.hidden').textContent()).includes('no source supports this'), 'not for the ear');
+  const line = await unsure.evaluate(e => getComputedStyle(e).textDecorationStyle);
+  check(line === 'dotted', `underlined ${line}`);
+  check((await page.textContent('.author')) === 'Written by far', 'no author');
+  check(!await page.isVisible('text=Stop'), 'Stop after the end');
+  await look(page, 'unsupported', where);
+
+  await page.fill('#q', question + ' Tell me more.');
+  await page.keyboard.press('Enter');
+  one = await far.until(h => h.length === 2);
+  far.say(one, 'Sea otters hold ');
+  await says(page, 'Sea otters');
+  await page.click('text=Stop');
+  await page.waitForSelector('.answer .note');
+  check((await page.textContent('.answer .note')).startsWith('Stopped.'), 'no word of it');
+  await far.until(() => one.left);
+  check(await page.isEnabled('#ask .main'), 'Ask stays closed');
+  await look(page, 'stopped', where);
+
+  await page.fill('#q', question + ' And more.');
+  await page.keyboard.press('Enter');
+  one = await far.until(h => h.length === 3);
+  far.say(one, 'Sea otters hold ');
+  await says(page, 'Sea otters');
+  await page.goto(base + '/documents');
+  await far.until(() => one.left);
+}
+
 const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const browser = await chromium.launch({ executablePath: chromiumPath, args: flags });
 let passed = 0, failed = 0;
 
-async function test(name, options, body) {
-  const server = await serve();
+async function test(name, options, body, served = {}) {
+  const server = await serve(served);
   const context = await browser.newContext(options);
   const page = await context.newPage();
   const complaints = [];
@@ -189,6 +275,15 @@ await test('files are dropped, a failure says why, and a dialog guards deleting'
   { viewport: { width: 1280, height: 900 } }, dropAndDelete);
 await test('everything works without JavaScript',
   { viewport: { width: 390, height: 844 }, javaScriptEnabled: false }, withoutJavaScript);
+for (const [width, height, colorScheme] of [[1280, 900, 'light'], [390, 844, 'dark']]) {
+  const far = await speaker(), home = mkdtempSync(join(tmpdir(), 'carrel-client-'));
+  const config = join(home, 'carrel.yaml');
+  writeFileSync(config, `llm:\n  remote:\n    - name: far\n      url: ${far.url}\n      model: any\n`);
+  await test(`a model's answer at ${width} px, ${colorScheme}`, { viewport: { width, height }, colorScheme },
+    (page, base) => fromAModel(page, base, `${width}-${colorScheme}`, far), { args: ['--config', config] });
+  far.close();
+  rmSync(home, { recursive: true });
+}
 await browser.close();
 console.log(`${passed} passed, ${failed} failed, 0 skipped`);
 process.exit(failed ? 1 : 0);

@@ -12,12 +12,12 @@ export function check(condition, message) {
   if (!condition) throw new Error(message);
 }
 
-// `prepare(data)` may fill the store's folder first.
-export async function serve({ prepare, env } = {}) {
+// `prepare(data)` may fill the store's folder first; `args` are more arguments of serve.
+export async function serve({ prepare, env, args = [] } = {}) {
   const home = mkdtempSync(join(tmpdir(), 'carrel-client-')), data = join(home, 'data');
   mkdirSync(data);
   if (prepare) prepare(data);
-  const child = spawn(binary, ['serve', '--data', data, '--listen', '127.0.0.1:0'],
+  const child = spawn(binary, ['serve', '--data', data, '--listen', '127.0.0.1:0', ...args],
     { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, ...env } });
   const url = await new Promise((ok, bad) => {
     let said = '';

@@ -10,12 +10,12 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { binary, check, root, serve } from './lib.mjs';
 
-const given = join(process.env.CARREL_DATA || '', 'models/TinyStories-656K/TinyStories-656K-q8_0.gguf');
+const given = join(process.env.CARREL_DATA || '', 'models/stories260K/stories260K-q8_0.gguf');
 if (!existsSync(given)) {
   console.log('skipped: no data\n0 passed, 0 failed, 1 skipped');
   process.exit(0);
 }
-const stem = 'TinyStories-656K-q8_0';
+const stem = 'stories260K-q8_0';
 
 function withModel(data) {
   mkdirSync(join(data, 'models'));

@@ -8,7 +8,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/rng.h"
-#include "llm/grammar_int.h"
+#include "llm/grammar_spot.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,7 +29,7 @@ static int can_follow(const struct gstate *s, struct gstate *try, uint8_t *bytes
         must(gstate_copy(try, s, NULL) == OK);
         if (!gstate_take(try, (struct str){&c, 1}))
             continue;
-        dist[n] = spots_dist(try->g, &try->now);
+        dist[n] = grammar_spots_dist(try->g, &try->now);
         must(dist[n] < DFA_FAR);
         bytes[n++] = (uint8_t)b;
     }
@@ -75,7 +75,7 @@ static void draw(const json_t *schema, const struct grammar *g, uint64_t seed)
     must(gstate_new(g, &s, NULL) == OK && gstate_new(g, &try, NULL) == OK);
     while (i < STEPS && go_on(s, try, &r, false, &text))
         i++;
-    if (spots_dist(g, &s->now) < ENDING) {
+    if (grammar_spots_dist(g, &s->now) < ENDING) {
         for (i = 0; i < 2 * ENDING && go_on(s, try, &r, true, &text);)
             i++;
         must(gstate_may_end(s));

@@ -405,6 +405,10 @@ def config_is_shown_with_origins_and_checked():
         lib.same(bad.rc, 5)
         lib.check("line 2, column 3" in bad.err and "top_k" in bad.err, bad.err)
         lib.same(lib.carrel("ls", "--config", path, env=env).rc, 2)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("llm:\n  template: nonsense\n")
+        bad = lib.carrel("config", "check", path, env=env)
+        lib.check(bad.rc == 5 and "llm.template is `nonsense`" in bad.err, bad.err)
 
 
 @lib.test

@@ -329,8 +329,6 @@ def a_named_file_must_do_and_an_unnamed_one_need_not():
         r = carrel("serve", "--listen", "127.0.0.1:0", data_dir=store,
                    env=clean_env(d, CARREL_LLM_MODEL="a", CARREL_LLM_TEMPLATE="vicuna"))
         check(r.rc != 0 and "need one of llama2, llama3" in r.err, r.err)
-        with Server(data_dir=store, env={"CARREL_LLM_TEMPLATE": "vicuna"}) as s:
-            check("llm.unusable" in s.log() and "generator=extractive" in s.log(), s.log()[-900:])
 
 
 @test
@@ -354,6 +352,48 @@ def a_file_truncated_or_replaced_while_loaded_harms_nobody():
             same(answer(), first, "the answer after the file was removed")
             check('"changed_on_disk":true' in s.get("/v1/status").text.replace(" ", ""),
                   s.get("/v1/status").text)
+
+
+# ---- OpenAI's routes ----
+
+@test
+def a_request_that_cannot_be_served_names_the_member_that_is_wrong():
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"patternProperties": {}}}}
+    wrong = [({"n": 2}, "n", "must be 1"), ({"tools": [{"type": "function"}]}, "tools", "not served"),
+             ({"response_format": schema}, "response_format", "patternProperties"),
+             ({"logit_bias": {"99999": 1}}, "logit_bias", "99999"),
+             ({"messages": [{"role": "user", "content": "word " * 3000}]}, "messages", "context"),
+             ({"model": "carrel/nowhere"}, "model", "nowhere")]
+    with scratch() as home:
+        store = models_folder(home, a=data(STORIES % "q8_0"))
+        with Server(data_dir=store) as s:
+            name = s.get("/v1/models").json()["data"][-1]["id"]
+            good = {"model": name, "messages": [{"role": "user", "content": "Once upon"}], "max_tokens": 3}
+            for change, member, words in wrong:
+                r = s.post("/v1/chat/completions", {**good, **change})
+                e = r.json()["error"]
+                same((r.status, e["param"]), (404 if member == "model" else 400, member), e["message"])
+                check(words in e["message"], e["message"])
+            r = s.post("/v1/chat/completions", {**good, "stream": True, "logprobs": True, "top_logprobs": 1})
+            events = [json.loads(x[6:]) for x in r.text.split("\n\n") if x.startswith("data: {")]
+            first, told = events[0]["choices"][0], [e["choices"][0] for e in events[1:]]
+            same((first["delta"]["content"], first["logprobs"]), ("", None), "the chunk of the role")
+            for c in told:
+                text = "".join(t["token"] for t in (c["logprobs"] or {"content": []})["content"])
+                same(text, c["delta"].get("content", ""), "tokens of a chunk")
+
+
+@test
+def settings_that_no_file_can_do_keep_it_from_starting():
+    with scratch() as home:
+        store = models_folder(home, a=data(STORIES % "q8_0"))
+        for line, words in (("template: nonsense", "need one of llama2"), ("context: 100000", "trained for 512"),
+                            ("kv_memory: 2 KiB", "llm.kv_memory is 2048 bytes")):
+            config = os.path.join(home, "carrel.yaml")
+            with open(config, "w", encoding="utf-8") as f:
+                f.write(f"llm:\n  {line}\n")
+            r = carrel("serve", "--listen", "127.0.0.1:0", "--config", config, data_dir=store, timeout=30)
+            check(r.rc in (1, 2) and words in r.err, f"{line}: {r.rc} {r.err[-300:]}")
 
 
 if __name__ == "__main__":

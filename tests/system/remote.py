@@ -291,4 +291,70 @@ def without_a_remote_no_connection_is_opened():
         lib.same(calls_out(trace), [], "what called out")
 
 
+# ---- what people see of it ----
+
+RULES = ("Cats may stay in the house from April to October. In winter cats stay in the barn. "
+         "The fee for a cat is 12 euros a year.")
+FANCY = ["Cats may stay in the house from April ", "to October [1]. The moon is b\u00f6rek ",
+         "\x1b[31mand cheese. The fee for a cat ", "is 12 euros a year [1]."]
+QUESTION = "When may cats stay in the house, and for what fee?"
+PAGE = {"Accept": "text/html"}
+
+
+def prose(page):
+    """The answer of a page as (text no source supports, all of it)."""
+    whole = re.search(r'<div class="prose">(.*?)</div>', page, re.S).group(1)
+    unsure = re.findall(r'<span class="unsure"[^>]*>(.*?)<span class="hidden">([^<]+)</span></span>', whole)
+    return unsure, re.sub(r"<[^>]+>", "", whole)
+
+
+@with_remote(lambda h: (h.begin(), h.give(stream(FANCY))))
+def a_page_marks_what_no_source_supports_and_says_who_wrote_it(server, model):
+    server.upload("rules.txt", RULES)
+    home = server.get("/", headers=PAGE).text
+    lib.check("Answers are written by far, on another server." in home, "who will answer")
+    page = server.get("/?" + lib.urllib.parse.urlencode({"q": QUESTION}), headers=PAGE).text
+    unsure, text = prose(page)
+    lib.same(len(unsure), 1, f"claims marked in {text!r}")
+    lib.check("b\u00f6rek" in unsure[0][0] and "April" not in unsure[0][0], unsure[0][0])
+    lib.check("no source supports this" in unsure[0][1], "nothing for those who hear it")
+    lib.same(page.count('class="cite"'), 2, "marks")
+    lib.check("Written by far" in page and "underlined with dots" in page, "author and caveat")
+
+
+@with_remote(lambda h: (h.begin(), h.give(stream(["The moon is made of green cheese."]))))
+def an_answer_without_any_source_says_so(server, model):
+    server.upload("rules.txt", RULES)
+    page = server.get("/?" + lib.urllib.parse.urlencode({"q": QUESTION}), headers=PAGE).text
+    lib.check("No source supports this answer." in page, "no warning")
+    lib.check("Nearest passages" in page, "no passages")
+
+
+@with_remote(lambda h: (h.begin(), h.give(stream(FANCY))))
+def a_terminal_is_told_what_no_source_supports(server, model):
+    server.upload("rules.txt", RULES)
+    r = lib.carrel("ask", "--server", server.url, QUESTION)
+    lib.same(r.rc, 0, r.err)
+    lib.check("no source supports" in r.err and "b\u00f6rek" in r.err, r.err)
+    lib.check("April" not in r.err, r.err)
+    lib.check("\x1b" not in r.out + r.err, "an escape reached the terminal")
+
+
+@lib.test
+def the_configured_temperature_holds_for_pages_and_commands():
+    with lib.scratch() as home, Model(lambda h: (h.begin(), h.give(stream(FANCY)))) as model:
+        path = config(home, {"name": "far", "url": model.url, "model": "big"})
+        with open(path, "a", encoding="utf-8") as f:
+            f.write("  temperature: 0.7\n")
+        rules, data = os.path.join(home, "rules.txt"), os.path.join(home, "own")
+        with open(rules, "w", encoding="utf-8") as f:
+            f.write(RULES)
+        lib.same(lib.carrel("add", rules, data_dir=data).rc, 0)
+        lib.same(lib.carrel("ask", "--config", path, QUESTION, data_dir=data).rc, 0)
+        with lib.Server(data_dir=data, args=["--config", path]) as s:
+            s.get("/?" + lib.urllib.parse.urlencode({"q": QUESTION + "?"}), headers=PAGE)
+            s.ask(QUESTION + "!")
+        lib.same([body["temperature"] for _, body in model.requests], [0.7] * 3, "temperatures")
+
+
 lib.main()

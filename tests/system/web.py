@@ -189,6 +189,19 @@ def a_conversation_begins_with_an_empty_id_and_goes_on():
 
 
 @lib.test
+def a_stream_that_cannot_begin_is_a_status_and_no_event():
+    with lib.Server() as s:
+        filled(s)
+        ask = {"question": "Why do sea otters hold hands?", "stream": True}
+        error(s.post("/v1/ask", {**ask, "collection": "nowhere"}), 404, "not_found")
+        error(s.post("/v1/ask", {**ask, "conversation_id": "0" * 32}), 404, "not_found")
+        error(s.post("/v1/ask", {**ask, "model": "nobody"}), 404, "not_found")
+        error(s.post("/v1/ask", {**ask, "response_format": {"type": "json_object"}}), 422,
+              "invalid_argument", "response_format")
+        same(s.ask_events(ask["question"])[-1][0], "done")
+
+
+@lib.test
 def a_question_nothing_answers_is_refused_with_the_nearest_passages():
     with lib.Server() as s:
         filled(s)
@@ -643,6 +656,11 @@ def status_metrics_and_openapi_tell_what_is_there():
         same(api["openapi"], "3.1.0")
         fields = api["paths"]["/v1/search"]["post"]["requestBody"]["content"]["application/json"]
         same(fields["schema"]["required"], ["query"])
+        for path, methods in api["paths"].items():
+            for body in (m.get("requestBody", {}).get("content", {}) for m in methods.values()):
+                for name, p in body.get("application/json", {}).get("schema", {}).get("properties", {}).items():
+                    low, high = p.get("minimum", 0), p.get("maximum", 0)
+                    check(low <= high and high >= 0, f"{path} {name}: from {low} to {high}")
         for path in ("/healthz", "/readyz"):
             same(s.get(path).status, 200)
 

@@ -2,6 +2,7 @@
  * a sentence that names the key or tensor, before anything is loaded. */
 #include <math.h>
 #include "base/rng.h"
+#include <unistd.h>
 #include "llm/decoder.h"
 #include "model/gguf.h"
 #include "tests/test.h"
@@ -266,5 +267,24 @@ TEST(decoder_tells_how_far_loading_is_up_to_one)
     int64_t idle = 2 * 3 * (3 * 32 * 24) + (s->n_vocab - 1) * 32, floats = 32 + 2 * 2 * 32;
     CHECK_INT(s->touched_bytes, 2 * (s->n_params - floats - idle) + 4 * floats);
     decoder_free(d);
+    gguf_close(g);
+}
+
+static void cut_file(void *arg, double done)
+{
+    if (done < 0.5)
+        CHECK_INT(truncate(arg, 4096), 0);
+}
+
+TEST(decoder_says_that_its_file_was_cut_short_while_it_was_loaded)
+{
+    struct change none = {0};
+    struct err err = {0};
+    struct decoder *d;
+    struct gguf *g = make(&none);
+    char path[300];
+    snprintf(path, sizeof(path), "%s", gguf_name(g));
+    CHECK_ERR(decoder_open(g, NULL, DECODER_AUTO, cut_file, path, &d, &err), ERR_IO);
+    CHECK_MSG(!d && strstr(err.msg, "written while it was read"), "%s", err.msg);
     gguf_close(g);
 }

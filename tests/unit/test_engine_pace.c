@@ -34,7 +34,7 @@ static void check_pace(double read, double row, int answers)
     }
     CHECK_MSG(worst <= 3 * alone, "read %g row %g: %d rows took %g, alone %g", read, row,
               worst_rows, worst, alone);
-    double best = 2048 / (2.25 * alone / row); /* passes, were each as long as it may be */
+    double best = 2048 / (2.5 * alone / row); /* passes, were each as long as it may be */
     CHECK_MSG(row * 4 > read || passes < 2.2 * best + 20, "read %g row %g: %d passes, %g would do",
               read, row, passes, best);
 }

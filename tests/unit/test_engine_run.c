@@ -34,6 +34,27 @@ TEST(a_prompt_that_passes_the_context_is_refused_with_both_numbers)
     unload(&m);
 }
 
+TEST(the_shortest_context_holds_a_token_and_its_answer)
+{
+    struct model m = load(data_path(STORIES), 1);
+    struct engine *e = start(&m, (struct engine_options){.context = 2});
+    struct prompt p = random_prompt(&m, 2, 1);
+    struct answer a = {0};
+    struct engine_request r = request(&p, 10, 0);
+    generate(e, &r, &a);
+    CHECK_INT(a.rc, ERR_LIMIT);
+    r.n_prompt = 1;
+    generate_well(e, &r, &a);
+    CHECK_INT(a.reply.usage.completion_tokens, 1);
+    answer_free(&a);
+    engine_close(e);
+    struct engine_options o = {.decoder = m.decoder, .vocab = m.vocab, .context = 1};
+    struct err err;
+    CHECK_ERR(engine_open(&o, &e, &err), ERR_ARG);
+    CHECK_STR(str_of(err.msg), "a context of 1 tokens: need 2, one of them the answer's");
+    unload(&m);
+}
+
 TEST(a_small_cache_shortens_the_context_and_serves_all_one_after_the_other)
 {
     struct model m = load(data_path(STORIES), 2);

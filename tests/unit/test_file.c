@@ -106,3 +106,67 @@ TEST(map_shows_the_bytes_of_regular_files_only)
     CHECK_INT(mkfifo(in_scratch("pipe"), 0600), 0);
     CHECK_ERR(map_open(in_scratch("pipe"), &m, &err), ERR_IO);
 }
+
+TEST(map_of_a_file_that_is_cut_short_reads_zeros_and_tells)
+{
+    struct buf pages = {0};
+    struct map m, other;
+    struct err err = {0};
+    size_t page = map_page();
+    for (size_t i = 0; i < 4 * page; i++)
+        buf_char(&pages, 'x');
+    const char *path = in_scratch("f"), *beside = in_scratch("g");
+    CHECK_OK(file_write_atomic(path, buf_view(&pages), &err), &err);
+    CHECK_OK(file_write_atomic(beside, buf_view(&pages), &err), &err);
+    CHECK_OK(map_open(path, &m, &err), &err);
+    CHECK_OK(map_open(beside, &other, &err), &err);
+    CHECK_INT(truncate(path, (off_t)page), 0);
+    CHECK(!map_torn(&m));
+    CHECK_INT(m.ptr[2 * page + 7], 0);
+    CHECK_INT(m.ptr[4 * page - 1], 0);
+    CHECK(map_torn(&m) && !map_torn(&other));
+    CHECK_INT(m.ptr[page - 1], 'x');
+    CHECK_INT(other.ptr[2 * page + 7], 'x');
+    map_close(&m);
+    map_close(&other);
+    CHECK_OK(map_open(beside, &m, &err), &err); /* a slot that was used begins anew */
+    CHECK(!map_torn(&m));
+    map_close(&m);
+    buf_free(&pages);
+}
+
+TEST(map_copies_what_a_later_writer_cannot_change)
+{
+    struct buf pages = {0};
+    struct map m;
+    struct err err = {0};
+    size_t page = map_page();
+    int fd, w;
+    for (size_t i = 0; i < 3 * page; i++)
+        buf_char(&pages, 'x');
+    const char *path = in_scratch("f");
+    CHECK_OK(file_write_atomic(path, buf_view(&pages), &err), &err);
+    CHECK_OK(map_begin(path, &m, &fd, &err), &err);
+    CHECK_OK(map_copy(&m, fd, 0, page + 5, &err), &err);
+    CHECK_OK(map_rest(&m, fd, 2 * page, &err), &err);
+    CHECK((w = open(path, O_WRONLY)) >= 0);
+    CHECK_INT(pwrite(w, "yy", 2, (off_t)page), 2);
+    CHECK_INT(pwrite(w, "yy", 2, (off_t)(2 * page)), 2);
+    close(w);
+    CHECK_INT(m.ptr[page], 'x');
+    CHECK_INT(m.ptr[2 * page], 'y');
+    CHECK_INT(truncate(path, 0), 0);
+    CHECK_INT(m.ptr[page], 'x');
+    CHECK_INT(m.ptr[2 * page], 0);
+    CHECK(map_torn(&m));
+    map_close(&m);
+    CHECK_OK(file_write_atomic(path, buf_view(&pages), &err), &err);
+    CHECK_INT(close(fd), 0);
+    CHECK_OK(map_begin(path, &m, &fd, &err), &err);
+    CHECK_INT(truncate(path, 5), 0);
+    CHECK_ERR(map_copy(&m, fd, 0, page, &err), ERR_IO);
+    CHECK_MSG(strstr(err.msg, "cut short to 5 bytes"), "%s", err.msg);
+    map_close(&m);
+    close(fd);
+    buf_free(&pages);
+}

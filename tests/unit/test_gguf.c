@@ -1,6 +1,8 @@
 /* tests/unit/test_gguf.c - files of weights: what is written is read back, and
  * nothing that is wrong with a file does harm. */
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "base/rng.h"
 #include "model/gguf.h"
@@ -408,6 +410,68 @@ TEST(gguf_that_everyone_may_write_is_refused)
     CHECK(strstr(err.msg, "chmod"));
     CHECK_ERR(gguf_open("/nowhere/model.gguf", &g, &err), ERR_NOTFOUND);
     CHECK_ERR(gguf_open(scratch_dir(), &g, &err), ERR_IO);
+}
+
+/* 4,000 strings, then a tensor of a few pages. */
+static const char *long_sample(void)
+{
+    static char path[512];
+    static float numbers[8192];
+    struct str strings[4000];
+    struct err err = {0};
+    snprintf(path, sizeof(path), "%s/long.gguf", scratch_dir());
+    for (int i = 0; i < 4000; i++)
+        strings[i] = STR("a string that is checked once and read later, again and again and again");
+    for (int i = 0; i < 8192; i++)
+        numbers[i] = 1;
+    struct gguf_writer *w = gguf_writer_new();
+    gguf_put_strs(w, "a.strings", strings, 4000);
+    gguf_put_tensor(w, "one", TENSOR_F32, 1, (const int64_t[]){8192}, numbers);
+    CHECK_OK(gguf_save(w, path, &err), &err);
+    gguf_writer_free(w);
+    return path;
+}
+
+/* Lengths that were checked against the file must not come from it again. */
+TEST(gguf_head_stays_what_was_checked_when_the_file_is_written_over)
+{
+    struct gguf *g;
+    struct err err = {0};
+    struct stat st;
+    float row[8192];
+    const char *path = long_sample();
+    CHECK_OK(gguf_open(path, &g, &err), &err);
+    CHECK_OK(gguf_intact(g, &err), &err);
+    int fd = open(path, O_WRONLY);
+    CHECK(fd >= 0 && fstat(fd, &st) == 0);
+    for (off_t at = 0; at < st.st_size; at += 8)
+        CHECK_INT(pwrite(fd, "\377\377\377\377\377\377\377\177", 8, at), 8);
+    close(fd);
+    for (size_t i = 0; i < 4000; i++)
+        CHECK_INT(gguf_array_str(g, "a.strings", i).len, 71);
+    CHECK_ERR(gguf_intact(g, &err), ERR_IO);
+    CHECK_INT(truncate(path, 100), 0);
+    tensor_row(gguf_tensor(g, "one"), 0, row);
+    CHECK(row[8191] == 0);
+    CHECK_INT(gguf_array_str(g, "a.strings", 3999).len, 71);
+    CHECK_ERR(gguf_intact(g, &err), ERR_IO);
+    CHECK_MSG(strstr(err.msg, "written while it was read"), "%s", err.msg);
+    gguf_close(g);
+}
+
+/* Another file in its place is no harm: ours lives on. */
+TEST(gguf_stays_intact_when_another_file_takes_its_name)
+{
+    struct gguf *g;
+    struct err err = {0};
+    float row[8192];
+    const char *path = long_sample();
+    CHECK_OK(gguf_open(path, &g, &err), &err);
+    CHECK_INT(rename(sample(), path), 0);
+    tensor_row(gguf_tensor(g, "one"), 0, row);
+    CHECK(row[8191] == 1);
+    CHECK_OK(gguf_intact(g, &err), &err);
+    gguf_close(g);
 }
 
 TEST(gguf_hash_is_of_the_whole_file)

@@ -2,7 +2,7 @@
  * drawn from masks with any vocabulary and however few tokens are left. */
 #include "base/json.h"
 #include "base/rng.h"
-#include "llm/grammar_int.h"
+#include "llm/grammar_spot.h"
 #include "tests/test.h"
 
 /* Every byte, pieces of JSON and text, halves of characters; `with_signs` false:
@@ -96,7 +96,7 @@ static bool may_follow(const struct vocab *v, const struct gstate *s, struct gst
         return false;
     CHECK(gstate_copy(try, s, NULL) == OK);
     return gstate_take(try, text) &&
-           spots_dist(try->g, &try->now) <= (left ? left - 1 : DFA_FAR - 1);
+           grammar_spots_dist(try->g, &try->now) <= (left ? left - 1 : DFA_FAR - 1);
 }
 
 static int32_t draw(struct rng *r, const uint64_t *mask, int32_t n)

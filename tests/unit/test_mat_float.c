@@ -192,7 +192,7 @@ TEST(mat_float_products_are_the_sums_of_products_of_any_shape)
 static void check_bits(const struct kernel_case *c)
 {
     static const int shapes[][3] = {{13, 100, 40}, {12, 64, 33}, {37, 90, 701}, {5, 16, 9},
-                                    {600, 40, 300}};
+                                    {600, 40, 300}, {25, 20, 4501}};
     for (size_t s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {
         int m = shapes[s][0], n = shapes[s][1], k = shapes[s][2], panels = (n + 15) / 16;
         struct fixture *f = fixture_new(c, m, n, k, s);

@@ -120,12 +120,58 @@ TEST(remote_asks_for_what_was_asked)
         "system", "content", "Be brief.", "role", "user", "content", "Say \"hi\"\n", "max_tokens",
         77, "temperature", 0.5, "top_p", 0.25, "top_k", 9, "seed", 42, "stop", "END", "\n\n",
         "logprobs", 1, "top_logprobs", 2, "response_format", "type", "json_schema", "json_schema",
-        "name", "answer", "strict", 1, "schema", schema);
+        "name", "answer", "strict", 0, "schema", schema);
     CHECK(want && json_equal(body, want));
     json_decref(body);
     json_decref(want);
     json_decref(schema);
     end_talk(&t);
+}
+
+/* Is this one asked for strictly? */
+static bool asked_strictly(const char *schema)
+{
+    struct talk t = new_talk();
+    json_t *s;
+    CHECK_OK(json_read(str_of(schema), &s, &t.err), &t.err);
+    t.req.schema = s;
+    const struct scene scenes[] = {{GOOD, 0, false}};
+    CHECK_OK(chat(&t, scenes, 1), &t.err);
+    bool strict = stand_in_saw(&t.server, 0, "\"strict\":true");
+    CHECK(strict || stand_in_saw(&t.server, 0, "\"strict\":false"));
+    json_decref(s);
+    end_talk(&t);
+    return strict;
+}
+
+#define OBJECT(members, required)                                                                  \
+    "{\"type\":\"object\",\"properties\":{" members "},\"required\":[" required \
+    "],\"additionalProperties\":false}"
+
+TEST(remote_asks_strictly_only_for_schemas_that_strict_servers_take)
+{
+    static const char *const strict[] = {
+        OBJECT("", ""),
+        OBJECT("\"a\":{\"type\":\"string\"},\"b\":{\"type\":[\"integer\",\"null\"]}",
+               "\"b\",\"a\""),
+        OBJECT("\"a\":{\"type\":\"array\",\"items\":" OBJECT("\"x\":{\"enum\":[1]}", "\"x\"") "}",
+               "\"a\""),
+        OBJECT("\"a\":{\"type\":\"string\",\"format\":\"date\"}", "\"a\""),
+        OBJECT("\"a\":{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#\"}]}", "\"a\"")};
+    static const char *const loose[] = {
+        "{}", "{\"type\":\"object\"}", "{\"type\":\"string\"}",
+        "{\"type\":\"object\",\"properties\":{}}", /* others are allowed */
+        OBJECT("\"a\":{\"type\":\"string\"},\"b\":{\"type\":\"string\"}", "\"a\""),
+        OBJECT("\"a\":{\"type\":\"string\"}", "\"a\",\"b\""), OBJECT("\"a\":{}", "\"a\""),
+        OBJECT("\"a\":true", "\"a\""),
+        OBJECT("\"a\":{\"type\":\"string\",\"maxLength\":9}", "\"a\""),
+        OBJECT("\"a\":{\"type\":\"string\",\"format\":\"uri\"}", "\"a\""),
+        OBJECT("\"a\":{\"anyOf\":[{\"type\":\"object\"}]}", "\"a\""),
+        OBJECT("\"a\":{\"type\":\"array\",\"items\":{\"type\":[\"null\",\"object\"]}}", "\"a\"")};
+    for (size_t i = 0; i < sizeof(strict) / sizeof(strict[0]); i++)
+        CHECK(asked_strictly(strict[i]));
+    for (size_t i = 0; i < sizeof(loose) / sizeof(loose[0]); i++)
+        CHECK(!asked_strictly(loose[i]));
 }
 
 TEST(remote_completes_a_prompt_without_turns)
@@ -385,9 +431,37 @@ TEST(remote_bounds_the_length_of_an_event)
     for (int i = 0; i < (5 << 20) / 16; i++)
         buf_puts(&big, "xxxxxxxxxxxxxxxx");
     const struct scene s[] = {{big.ptr, 65536, false}};
-    CHECK_ERR(chat(&t, s, 1), ERR_LIMIT);
+    CHECK_ERR(chat(&t, s, 1), ERR_IO);
     CHECK_STR(str_of(t.err.msg), "far: a server-sent event is longer than 4194304 bytes");
     buf_free(&big);
+    end_talk(&t);
+}
+
+TEST(remote_does_not_stay_with_a_server_that_goes_on_behind_the_end)
+{
+    struct talk t = new_talk();
+    struct buf more = {0};
+    buf_puts(&more, GOOD);
+    for (int i = 0; i < 1 << 20; i++)
+        buf_puts(&more, ": and so on, for ever and ever, as long as somebody listens, and then on "
+                        "again\n");
+    const struct scene s[] = {{more.ptr, strlen(GOOD), true}, {GOOD, 0, false}};
+    CHECK_OK(chat(&t, s, 2), &t.err);
+    CHECK_STR(buf_view(&t.text), "Hel|lo|");
+    CHECK_INT(t.reply.finish, LLM_STOP);
+    CHECK_INT(t.server.served, 1);
+    buf_free(&more);
+    end_talk(&t);
+}
+
+TEST(remote_takes_an_answer_as_whole_when_the_server_falls_silent_behind_its_end)
+{
+    struct talk t = new_talk();
+    t.opt.timeout_ms = 60;
+    const struct scene s[] = {{GOOD, 0, true}, {GOOD, 0, false}};
+    CHECK_OK(chat(&t, s, 2), &t.err);
+    CHECK_STR(buf_view(&t.text), "Hel|lo|");
+    CHECK_INT(t.server.served, 1);
     end_talk(&t);
 }
 
@@ -451,6 +525,24 @@ TEST(remote_sends_the_first_line_of_its_key_file_and_never_repeats_it)
     CHECK(stand_in_saw(&t.server, 0, "Authorization: Bearer sk-Very-Secret\r\n"));
     CHECK(strstr(t.err.msg, "who is **************? **************!"));
     CHECK(!strstr(t.reply.usage.attempts[0].error, "Secret"));
+    end_talk(&t);
+}
+
+/* Its words are cut to a length: what is left of a key at the end is no word either. */
+TEST(remote_repeats_no_part_of_its_key_where_a_servers_words_are_cut)
+{
+    struct talk t = new_talk();
+    struct buf reply = {0};
+    t.opt.key_file = key_file("sk-Very-Secret\n");
+    t.opt.attempts = 1;
+    buf_puts(&reply, "HTTP/1.1 500 No\r\nConnection: close\r\n\r\n{\"error\":{\"message\":\"");
+    for (int i = 0; i < 150; i++)
+        buf_char(&reply, 'x');
+    buf_puts(&reply, "sk-Very-Secret\"}}");
+    const struct scene s[] = {{reply.ptr, 0, false}};
+    CHECK_ERR(chat(&t, s, 1), ERR_IO);
+    CHECK_MSG(strstr(t.err.msg, "xxx**********") && !strstr(t.err.msg, "sk-"), "%s", t.err.msg);
+    buf_free(&reply);
     end_talk(&t);
 }
 

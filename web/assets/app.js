@@ -48,26 +48,56 @@ function cards(title, list, key) {
   return [el('h2', '', title), ol];
 }
 
-// The answer so far. The k-th mark [n] belongs to the k-th citation of that
-// number, or to its last; a mark whose citation has not come yet stays text.
-function renderAnswer(box, text, citations) {
-  box.textContent = '';
-  let from = 0;
+// Where the marks of an answer stand, and what each cites. The k-th mark [n] belongs
+// to the k-th citation of that number, or to its last; one whose citation has not come
+// yet stays text.
+function marksOf(text, citations) {
+  const marks = [];
   const seen = new Map();
   for (const m of text.matchAll(/\[(\d{1,4})\]/g)) {
     const of = citations.filter(c => c.n === Number(m[1]));
     if (!of.length) continue;
     const k = seen.get(m[1]) || 0;
     seen.set(m[1], k + 1);
-    const c = of[Math.min(k, of.length - 1)];
-    box.append(text.slice(from, m.index));
-    const a = el('a', 'cite', m[1]);
-    a.href = sourceLink(c);
-    a.setAttribute('aria-label', `Source ${m[1]}`);
-    box.append(a);
-    from = m.index + m[0].length;
+    marks.push({ from: m.index, to: m.index + m[0].length, n: m[1],
+      citation: of[Math.min(k, of.length - 1)] });
   }
-  box.append(text.slice(from));
+  return marks;
+}
+
+// Ranges in bytes of UTF-8 as ranges of this string.
+function unitsOf(text, ranges) {
+  const bytes = new TextEncoder().encode(text);
+  const unit = at => new TextDecoder().decode(bytes.subarray(0, at)).length;
+  return ranges.map(r => ({ from: unit(r.start), to: unit(r.end) }));
+}
+
+// The answer, or so much of it as there is; `unsupported` comes at its end.
+function renderAnswer(box, text, citations, unsupported = []) {
+  const marks = marksOf(text, citations);
+  const part = (into, from, to) => {
+    for (const m of marks) {
+      if (m.from < from || m.from >= to) continue;
+      const a = el('a', 'cite', m.n);
+      a.href = sourceLink(m.citation);
+      a.setAttribute('aria-label', `Source ${m.n}`);
+      into.append(text.slice(from, m.from), a);
+      from = m.to;
+    }
+    into.append(text.slice(from, to));
+  };
+  box.textContent = '';
+  let from = 0;
+  for (const range of unitsOf(text, unsupported)) {
+    part(box, from, range.from);
+    const span = el('span', 'unsure');
+    span.title = 'No source supports this';
+    part(span, range.from, range.to);
+    span.append(el('span', 'hidden', ' (no source supports this)'));
+    box.append(span);
+    from = range.to;
+  }
+  part(box, from, text.length);
 }
 
 // Events of a fetch()ed stream: [name, value] pairs.
@@ -90,13 +120,39 @@ async function* events(response) {
   }
 }
 
+// What a reader must know of the answer as a whole; pages_ask.c says the same.
+function caveats(reply) {
+  const notes = [];
+  if (reply.grounded === 'none' && reply.finish_reason !== 'refused')
+    notes.push('No source supports this answer.');
+  else if (reply.grounded === 'partial')
+    notes.push((reply.unsupported || []).length
+      ? 'No source supports what is underlined with dots.' : 'Not every sentence has a source.');
+  if (reply.finish_reason === 'length')
+    notes.push('The answer was cut off at its greatest length.');
+  return [...notes, ...(reply.degraded || [])].map(text => el('p', 'note warn', text));
+}
+
+// Between the search and the first word of a language model seconds may pass.
+const reading = n => n === 1 ? 'Reading a passage …' : n ? `Reading ${n} passages …` : '';
+
+function author(reply) {
+  return el('p', 'meta author', reply.model === 'extractive'
+    ? 'Word for word from the documents' : `Written by ${reply.model}`);
+}
+
 function ask(form) {
   const area = form.querySelector('textarea');
-  const button = form.querySelector('button');
+  const button = form.querySelector('button.main');
+  const halt = el('button', 'halt', 'Stop');
   let running = null;
+  halt.type = 'button';
+  halt.hidden = true;
+  halt.onclick = () => { running?.abort('stopped'); area.focus(); };
+  button.before(halt);
 
   async function run(question, collection) {
-    if (running) running.abort();
+    if (running) running.abort('replaced');
     const mine = running = new AbortController();
     document.querySelector('#answer')?.remove();
     document.querySelector('.standing')?.remove();
@@ -107,11 +163,15 @@ function ask(form) {
     section.setAttribute('aria-busy', 'true');
     const prose = el('div', 'prose working');
     prose.setAttribute('aria-live', 'polite');
-    section.append(prose);
+    const status = el('p', 'meta');
+    status.setAttribute('role', 'status');
+    section.append(prose, status);
     form.after(section);
     button.disabled = true;
-    let citations = [];
+    halt.hidden = false;
+    const citations = [];
     let text = '';
+    let reply = null;
     try {
       const body = { question, stream: true };
       if (collection) body.collection = collection;
@@ -122,34 +182,45 @@ function ask(form) {
       if (response.status === 401) return location.reload();
       if (!response.ok) throw new Error((await response.json()).error.message);
       for await (const [name, value] of events(response)) {
-        if (name === 'delta') text += value.text;
+        if (name === 'sources') status.textContent = reading(value.hits.length);
+        if (name === 'delta') {
+          text += value.text;
+          status.remove();
+        }
         if (name === 'citation') citations.push(value);
         if (name === 'error') throw new Error(value.error.message);
-        if (name === 'done') {
-          citations = value.citations || citations;
-          finish(section, value, citations, text);
-        }
-        renderAnswer(prose, text, citations);
+        if (name === 'done') reply = value;
+        else renderAnswer(prose, text, citations);
       }
+      if (!reply) throw new Error('the connection ended before the answer did');
+      finish(section, reply, reply.citations || citations, text);
     } catch (e) {
-      if (e.name === 'AbortError') return;
-      section.append(el('p', 'note bad', `${e.message}.`));
+      if (mine.signal.aborted && mine.signal.reason !== 'stopped') return;
+      section.append(mine.signal.aborted
+        ? el('p', 'note warn', 'Stopped. The beginning of an answer is not checked against its sources.')
+        : el('p', 'note bad', `${e.message}.`));
     } finally {
       prose.classList.remove('working');
+      status.remove();
       section.removeAttribute('aria-busy');
-      if (running === mine) button.disabled = false;
+      if (running === mine) {
+        button.disabled = false;
+        halt.hidden = true;
+        running = null;
+      }
     }
   }
 
   function finish(section, reply, citations, text) {
     const prose = section.querySelector('.prose');
-    if (reply.grounded === 'none') {
+    renderAnswer(prose, text, citations, reply.unsupported);
+    if (reply.finish_reason === 'refused') {
       section.classList.add('refused');
       if (!text) prose.after(el('p', 'note', 'Nothing in these documents answers this question.'));
+    } else {
+      section.append(author(reply));
     }
-    if (reply.grounded === 'partial')
-      section.append(el('p', 'note warn', 'Not every sentence has a source.'));
-    for (const d of reply.degraded || []) section.append(el('p', 'note warn', d));
+    section.append(...caveats(reply));
     if (citations.length) section.append(...cards('Sources', citations, 'quote'));
     if (reply.grounded === 'none' && (reply.nearest || []).length)
       section.append(...cards('Nearest passages', reply.nearest.slice(0, 3), 'text'));
@@ -167,6 +238,7 @@ function ask(form) {
     run(question, collection);
   });
   area.addEventListener('keydown', e => {
+    if (e.key === 'Escape') running?.abort('stopped');
     if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) {
       e.preventDefault();
       form.requestSubmit();
