@@ -104,6 +104,23 @@ void cmd_note(const char *fmt, ...)
     buf_free(&text);
 }
 
+void cmd_finding(const struct cmd *c, int *n, const char *fmt, ...)
+{
+    char text[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    ++*n;
+    if (c->json) {
+        cmd_json(json_pack("{s:o}", "finding", json_text(str_of(text))));
+        return;
+    }
+    fputs("finding: ", stdout);
+    cmd_text(str_of(text));
+    putchar('\n');
+}
+
 void cmd_json(json_t *value)
 {
     struct buf b = {0};

@@ -51,6 +51,9 @@ enum cmd_exit cmd_exit_of(enum err_code code);
 
 /* A note on standard error; with --json too. */
 void cmd_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* What a check found, on standard output ({"finding": ...} with --json); counted in *n. */
+void cmd_finding(const struct cmd *c, int *n, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* One JSON value on a line of standard output; takes `value` over. */
 void cmd_json(json_t *value);
 /* Text for a terminal: control characters (but \n and \t) of untrusted text are

@@ -30,21 +30,6 @@ struct check {
     float *v, *w; /* [dim] each: scratch */
 };
 
-static void find(struct check *k, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void find(struct check *k, const char *fmt, ...)
-{
-    char text[400];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    k->findings++;
-    if (k->c->json)
-        cmd_json(json_pack("{s:o}", "finding", json_text(str_of(text))));
-    else
-        printf("finding: %s\n", text);
-}
-
 /* ---- what needs no file ---- */
 
 static enum err_code check_vectors(struct check *k, struct err *err)
@@ -61,16 +46,16 @@ static enum err_code check_vectors(struct check *k, struct err *err)
         const float *v = all + (size_t)i * (size_t)k->dim;
         double length = sqrt((double)vec_dot(v, v, k->dim));
         if (!(fabs(length - 1) < 1e-3))
-            find(k, "the vector of text %d has the length %g, want 1", i + 1, length);
+            cmd_finding(k->c, &k->findings,
+                        "the vector of text %d has the length %g, want 1", i + 1, length);
     }
     double near = (double)vec_dot(all, all + k->dim, k->dim);
     double far = (double)vec_dot(all, all + 2 * k->dim, k->dim);
     if (!rc && !(near > far))
-        find(
-            k,
-            "texts about bread (%.3f) are no closer than bread and banks (%.3f): are these trained "
-            "weights?",
-            near, far);
+        cmd_finding(k->c, &k->findings,
+                    "texts about bread (%.3f) are no closer than bread and banks (%.3f): are "
+                    "these trained weights?",
+                    near, far);
     free(all);
     return rc;
 }
@@ -80,9 +65,9 @@ static enum err_code check_published(struct check *k, struct err *err)
 {
     enum err_code rc = check_model(k->e, &k->published, err);
     if (!rc && !k->published.stable)
-        find(k, "a text has another vector alone than in a batch");
+        cmd_finding(k->c, &k->findings, "a text has another vector alone than in a batch");
     if (!rc && k->published.verdict == VERDICT_DIFFERENT)
-        find(k, "%s", k->published.says);
+        cmd_finding(k->c, &k->findings, "%s", k->published.says);
     return rc;
 }
 
@@ -106,7 +91,8 @@ static void compare(struct check *k, const char *text, const float *want, int n,
     k->compared++;
     k->worst_cosine = fmin(k->worst_cosine, cosine);
     if (n == k->dim ? cosine < COSINE_MIN : worst > tolerance)
-        find(k, "\"%.60s\": differs by up to %.4f from the given numbers (cosine %.5f)", text,
+        cmd_finding(k->c, &k->findings,
+                    "\"%.60s\": differs by up to %.4f from the given numbers (cosine %.5f)", text,
              worst, cosine);
 }
 

@@ -3,7 +3,6 @@
  * what can be said without a reference is that they are finite, that they are the same
  * when computed one by one, and how fast they come. */
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/clock.h"
@@ -22,34 +21,20 @@ struct check {
     double prefill, decode;             /* tokens a second */
 };
 
-static void find(struct check *k, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void find(struct check *k, const char *fmt, ...)
-{
-    char text[400];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    k->findings++;
-    if (k->c->json)
-        cmd_json(json_pack("{s:o}", "finding", json_text(str_of(text))));
-    else
-        printf("finding: %s\n", text);
-}
-
 static void check_words(struct check *k)
 {
     struct err err;
     if (!k->t.vocab) {
-        find(k, "%s", k->t.vocab_err.msg);
+        cmd_finding(k->c, &k->findings, "%s", k->t.vocab_err.msg);
         return;
     }
     if (vocab_size(k->t.vocab) > k->t.shape.n_vocab)
-        find(k, "%d tokens in the vocabulary, and logits of %d", vocab_size(k->t.vocab),
+        cmd_finding(k->c, &k->findings,
+                    "%d tokens in the vocabulary, and logits of %d", vocab_size(k->t.vocab),
              k->t.shape.n_vocab);
     if (chat_detect(k->t.file, k->t.vocab, &k->family, &err)) {
         k->family = NULL;
-        find(k, "%s", err.msg);
+        cmd_finding(k->c, &k->findings, "%s", err.msg);
     }
 }
 
@@ -90,12 +75,14 @@ static enum err_code run_tokens(struct check *k, struct err *err)
     }
     k->decode = answer / ((clock_ms() - begun_ms) / 1000);
     if (!all_finite)
-        find(k, "it computes numbers that are none (infinite or NaN): the weights are damaged");
+        cmd_finding(k->c, &k->findings,
+                    "it computes numbers that are none (infinite or NaN): the weights are damaged");
     enum err_code rc = trial_begin(&k->t, n, err);
     for (int i = 0; i < n && !rc; i++)
         logits = trial_pass(&k->t, &k->prompt[i], 1, 1);
     if (!rc && trial_best(&k->t, logits) != first)
-        find(k, "the token behind a prompt is another one when it is read id by id");
+        cmd_finding(k->c, &k->findings,
+                    "the token behind a prompt is another one when it is read id by id");
     return rc;
 }
 

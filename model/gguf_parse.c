@@ -376,7 +376,8 @@ static enum err_code place_tensors(struct gguf *g, struct reader *r, const uint6
         struct tensor *t = &g->tensors[i];
         if (offsets[i] > have || t->size_bytes > have - offsets[i])
             return err_set(r->err, ERR_FORMAT,
-                           "%s: tensor %.*s: %zu bytes at offset %llu of %zu bytes of data",
+                           "%s: tensor %.*s: %zu bytes at offset %llu of %zu bytes of data: is the "
+                           "file cut short?",
                            g->name, STR_ARG(t->name), t->size_bytes,
                            (unsigned long long)offsets[i], have);
         t->data = g->map.ptr + start + offsets[i];

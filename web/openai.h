@@ -48,6 +48,8 @@ void openai_finish(struct openai_call *c, enum llm_finish finish, json_t *usage,
 /* A failure, before the first byte as a status, after it as an event. */
 void openai_fail(struct openai_call *c, enum err_code rc, const struct err *err);
 json_t *openai_usage(const struct llm_usage *u);
+/* Is it one of OpenAI's addresses, be there a route or not? */
+bool openai_path(struct str path);
 /* {"error":{"message","type","param","code","request_id"}} of r->failure. */
 json_t *openai_failure_json(const struct request *r);
 #endif

@@ -17,6 +17,12 @@ static const char *failure_type(int status)
                            : "invalid_request_error";
 }
 
+bool openai_path(struct str path)
+{
+    return str_starts(path, STR("/v1/chat/")) || str_starts(path, STR("/v1/completions")) ||
+           str_starts(path, STR("/v1/models"));
+}
+
 json_t *openai_failure_json(const struct request *r)
 {
     const struct failure *f = &r->failure;

@@ -112,7 +112,7 @@ void reply_fail(struct request *r, enum err_code rc, const struct err *err)
 
 json_t *reply_failure_json(const struct request *r)
 {
-    if (r->route && r->route->openai)
+    if (r->route ? r->route->openai : openai_path(r->path))
         return openai_failure_json(r);
     const struct failure *f = &r->failure;
     json_t *e = json_object(), *o = json_object();
