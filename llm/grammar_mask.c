@@ -251,7 +251,8 @@ static int string_room(const struct grammar *g, const struct spot *s)
         room = n->name_max - s->lo;
     else
         return -1;
-    if (n->kind != NODE_STRING) { /* the last one must make it new: tried one by one */
+    if (n->kind != NODE_STRING) { /* the last one must make it new: tried one by one, and left out
+                                     where it ends a longer token */
         if (room == 1)
             return -1;
         room -= room > 0;

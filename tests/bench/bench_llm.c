@@ -22,6 +22,7 @@
 
 #define SLICE 512
 #define LONG  2048
+#define BURST 8
 
 static void must(enum err_code rc, const struct err *err)
 {
@@ -144,36 +145,38 @@ static double prefill_s(struct rig *r, int n)
     return (clock_ms() - ms) / 1000;
 }
 
+/* Of BURST tokens in a row, as an answer takes them. */
 static double token_ms(struct rig *r, int at)
 {
     double ms = clock_ms();
-    feed(r, at, 1);
-    return clock_ms() - ms;
+    for (int i = 0; i < BURST; i++)
+        feed(r, at + i, 1);
+    return (clock_ms() - ms) / BURST;
 }
 
 /* A machine's memory is not as fast at every moment, least of all a virtual one's: each
- * token is held against a read of memory right before it, and against a token behind
- * LONG others right after. Medians of the pairs. */
+ * burst of tokens is held against a read of memory right before it, and against a burst behind
+ * LONG other tokens right after. Medians of the pairs. */
 static void bench_decode(struct rig *r, struct team *team, const char *input)
 {
-    enum { ROUNDS = 40 };
+    enum { ROUNDS = 16 };
     struct machine_memory m;
     struct kv_seq far = r->seq;        /* as the last prefill left it */
     struct kv_seq near = {0};
     double ms[ROUNDS], read[ROUNDS], share[ROUNDS], keeps[ROUNDS];
     int shared;
     struct err err;
-    must(kv_begin(r->kv, &near, r->ids, 64, 96, &shared, &err), &err);
-    if (!machine_memory(&m, (size_t)256 << 20, team))
+    must(kv_begin(r->kv, &near, r->ids, 64, ROUNDS * BURST, &shared, &err), &err);
+    if (!machine_memory(&m, (size_t)512 << 20, team))
         exit(1);
     for (int i = 0; i < ROUNDS; i++) {
         read[i] = machine_rate(&m, team);
         r->seq = near;
-        ms[i] = token_ms(r, i);
+        ms[i] = token_ms(r, i * BURST);
         near = r->seq;
         share[i] = (double)r->s->touched_bytes / ms[i] / 1e6 / read[i];
         r->seq = far;
-        keeps[i] = r->n_fed < LONG ? 0 : ms[i] / token_ms(r, LONG + i);
+        keeps[i] = r->n_fed < LONG ? 0 : ms[i] / token_ms(r, LONG + i * BURST);
         far = r->seq;
     }
     munmap(m.bytes, m.n);

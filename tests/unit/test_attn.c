@@ -102,7 +102,8 @@ static void run_rows(const struct attn_kernels *kern, const struct timeline *t, 
     free(scratch);
 }
 
-/* x[n] as the cache's type keeps it. */
+/* x[n] as the cache's type keeps it; codes by float arithmetic, since a value half-way
+ * between two of them would fall to the other side in doubles. */
 static void kept(enum attn_type type, const float *x, int n, double *out)
 {
     float top = 0;
@@ -110,7 +111,7 @@ static void kept(enum attn_type type, const float *x, int n, double *out)
         top = fmaxf(top, fabsf(x[i]));
     for (int i = 0; i < n; i++) {
         out[i] = type == ATTN_F16  ? tensor_f16_to_f32(tensor_f32_to_f16(x[i]))
-                 : type == ATTN_Q8 ? rint((double)x[i] * 127 / top) * top / 127
+                 : type == ATTN_Q8 ? (double)rintf(x[i] * (127 / top)) * (double)(top / 127)
                                    : x[i];
     }
 }
