@@ -1,6 +1,5 @@
 #include "cmd/trial.h"
 #include <math.h>
-#include "base/memory.h"
 
 enum err_code trial_open(const char *path, struct trial *t, struct err *err)
 {
@@ -25,20 +24,6 @@ static struct kvcache_options cache_of(const struct trial *t, enum attn_type kv,
     return o;
 }
 
-static enum err_code check_memory(const struct trial *t, size_t cache, int context, struct err *err)
-{
-    const double mib = 1 << 20;
-    const char *why;
-    size_t weights = t->shape.weight_bytes, there = memory_available(&why);
-    size_t work = pass_bytes(&t->shape, TRIAL_ROWS, TRIAL_LOGITS, context, team_size(t->team));
-    if (weights <= there && cache <= there - weights && work <= there - weights - cache)
-        return OK;
-    return err_set(err, ERR_NOMEM,
-                   "needs %.0f MiB for weights, %.0f MiB for the cache and %.0f MiB to work with, "
-                   "and %.0f MiB are available (%s)", (double)weights / mib, (double)cache / mib,
-                   (double)work / mib, (double)there / mib, why);
-}
-
 enum err_code trial_load(struct trial *t, int threads, enum attn_type kv, int context,
                          struct err *err)
 {
@@ -48,7 +33,9 @@ enum err_code trial_load(struct trial *t, int threads, enum attn_type kv, int co
     const struct kvcache_options cache = cache_of(t, kv, context);
     enum err_code rc = team_new(threads, &t->team, err);
     if (!rc)
-        rc = check_memory(t, cache.memory_bytes, context, err);
+        rc = decoder_fits(&t->shape, cache.memory_bytes, "",
+                          pass_bytes(&t->shape, TRIAL_ROWS, TRIAL_LOGITS, context,
+                                     team_size(t->team)), err);
     if (!rc)
         rc = decoder_open(t->file, t->team, DECODER_AUTO, NULL, NULL, &t->decoder, err);
     if (!rc)

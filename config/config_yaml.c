@@ -166,6 +166,16 @@ static enum err_code a_second_time(struct reader *r, yaml_mark_t at, const struc
     return fault(r, at, what);
 }
 
+/* The next key of a mapping, or its end. */
+static enum err_code next_key(struct reader *r)
+{
+    enum err_code rc = next(r);
+    bool word = r->event.type == YAML_SCALAR_EVENT;
+    if (rc || word || r->event.type == YAML_MAPPING_END_EVENT)
+        return rc;
+    return fault(r, r->event.start_mark, "a key that is not one word");
+}
+
 /* Keys and values of one server, up to the end of its mapping. */
 static enum err_code read_remote(struct reader *r, struct config_remote *it)
 {
@@ -173,12 +183,10 @@ static enum err_code read_remote(struct reader *r, struct config_remote *it)
     const char *value = NULL;
     char where[60];
     for (;;) {
-        enum err_code rc = next(r);
+        enum err_code rc = next_key(r);
         if (rc || r->event.type == YAML_MAPPING_END_EVENT)
             return rc;
         yaml_mark_t at = r->event.start_mark;
-        if (r->event.type != YAML_SCALAR_EVENT)
-            return fault(r, at, "a key that is not one word");
         const struct setting *s = remote_key_find(scalar(&r->event));
         if (!s)
             return unknown(r, at, NULL, scalar(&r->event));
@@ -261,12 +269,10 @@ static enum err_code read_value(struct reader *r, const struct setting *s)
 static enum err_code read_keys(struct reader *r, struct str section)
 {
     for (;;) {
-        enum err_code rc = next(r);
+        enum err_code rc = next_key(r);
         if (rc || r->event.type == YAML_MAPPING_END_EVENT)
             return rc;
         yaml_mark_t at = r->event.start_mark;
-        if (r->event.type != YAML_SCALAR_EVENT)
-            return fault(r, at, "a key that is not one word");
         const struct setting *s = setting_find(section, scalar(&r->event));
         if (!s)
             return unknown(r, at, &section, scalar(&r->event));

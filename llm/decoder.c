@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include "base/memory.h"
 #include "llm/decoder_int.h"
 
 /* ---- the first walk ---- */
@@ -47,6 +48,20 @@ enum err_code decoder_shape(const struct gguf *g, struct decoder_shape *out, str
     if (!rc)
         *out = net.shape;
     return rc;
+}
+
+enum err_code decoder_fits(const struct decoder_shape *s, size_t cache, const char *whose,
+                           size_t work, struct err *err)
+{
+    const double mib = 1 << 20;
+    const char *why;
+    size_t weights = s->weight_bytes, there = memory_available(&why);
+    if (weights <= there && cache <= there - weights && work <= there - weights - cache)
+        return OK;
+    return err_set(err, ERR_NOMEM,
+                   "needs %.0f MiB for weights, %.0f MiB for the cache%s and %.0f MiB to work with, "
+                   "and %.0f MiB are available (%s)", (double)weights / mib, (double)cache / mib,
+                   whose, (double)work / mib, (double)there / mib, why);
 }
 
 /* ---- the second ---- */

@@ -36,6 +36,10 @@ enum decoder_math { DECODER_AUTO, DECODER_ROUNDED, DECODER_EXACT };
 /* What `g` holds, without loading it; sizes as of DECODER_AUTO. ERR_FORMAT: not a decoder we know (naming
  * the architecture and those we know), a key or tensor missing or out of shape. */
 enum err_code decoder_shape(const struct gguf *g, struct decoder_shape *out, struct err *err);
+/* Is there memory for its weights, a cache and scratch of these bytes? ERR_NOMEM with the
+ * three, what there is, and what limits it. `whose`: of the cache, in the sentence; or "". */
+enum err_code decoder_fits(const struct decoder_shape *s, size_t cache, const char *whose,
+                           size_t work, struct err *err);
 /* Check every tensor against one table, repack. `progress` (0..1) may be NULL. ERR_IO: the
  * file was written meanwhile. */
 enum err_code decoder_open(const struct gguf *g, struct team *team, enum decoder_math math,

@@ -102,6 +102,13 @@ static void refuse(struct reader *r, const char *fmt, ...)
     r->rc = err_set(r->err, ERR_FORMAT, "%s: %s", gguf_name(r->g), why);
 }
 
+/* The first failure stays; a key that is not there is none. */
+static void got(struct reader *r, enum err_code rc, const struct err *why)
+{
+    if (rc && rc != ERR_NOTFOUND && !r->rc)
+        r->rc = err_set(r->err, ERR_FORMAT, "%s", why->msg);
+}
+
 /* Key "ARCH.name"; `out` keeps its value when there is none. */
 static void read_int(struct reader *r, const char *name, int64_t min, int64_t max, int *out)
 {
@@ -111,9 +118,7 @@ static void read_int(struct reader *r, const char *name, int64_t min, int64_t ma
         return;
     snprintf(key, sizeof(key), "%s.%s", r->arch, name);
     struct err why = {0};
-    enum err_code rc = gguf_int(r->g, key, min, max, &v, &why);
-    if (rc && rc != ERR_NOTFOUND)
-        r->rc = err_set(r->err, ERR_FORMAT, "%s", why.msg);
+    got(r, gguf_int(r->g, key, min, max, &v, &why), &why);
     *out = (int)v;
 }
 
@@ -126,9 +131,8 @@ static void read_num(struct reader *r, const char *name, double min, double max,
     snprintf(key, sizeof(key), "%s.%s", r->arch, name);
     struct err why = {0};
     enum err_code rc = gguf_num(r->g, key, &v, &why);
-    if (rc && rc != ERR_NOTFOUND)
-        r->rc = err_set(r->err, ERR_FORMAT, "%s", why.msg);
-    else if (!rc && !(v >= min && v <= max))
+    got(r, rc, &why);
+    if (!rc && !(v >= min && v <= max))
         refuse(r, "key %s is %g, want %g to %g", key, v, min, max);
     *out = v;
 }
@@ -208,9 +212,7 @@ static enum rope_scaling read_scaling(struct reader *r)
     struct str name = STR("linear");
     struct err why = {0};
     snprintf(key, sizeof(key), "%s.rope.scaling.type", r->arch);
-    enum err_code rc = gguf_str(r->g, key, &name, &why);
-    if (rc && rc != ERR_NOTFOUND)
-        r->rc = r->rc ? r->rc : err_set(r->err, ERR_FORMAT, "%s", why.msg);
+    got(r, gguf_str(r->g, key, &name, &why), &why);
     for (int i = 0; i < COUNT(known); i++)
         if (str_eqz(name, known[i].name))
             return known[i].scaling;

@@ -21,6 +21,7 @@
 #include "llm/sampler.h"
 #include "model/vocab.h"
 
+#define ENGINE_SESSIONS 8       /* where nobody says how many */
 struct engine;
 struct engine_options {
     const struct decoder *decoder;

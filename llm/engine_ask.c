@@ -133,12 +133,7 @@ static enum err_code enter(struct engine *e, struct slot *s, struct err *err)
     }
     e->inside++;
     s->queued_ms = clock_ms();
-    if (e->last)
-        e->last->next = s;
-    else
-        e->first = s;
-    e->last = s;
-    e->n_waiting++;
+    engine_queue(e, s);
     pthread_cond_signal(&e->work);
     return OK;
 }

@@ -19,7 +19,7 @@
 
 enum {
     ENGINE_CONTEXT = 8192,     /* at most, when none is asked for */
-    ENGINE_SESSIONS = 8, ENGINE_SESSIONS_MAX = 64,
+    ENGINE_SESSIONS_MAX = 64,
     ENGINE_QUEUE = 32,
     ENGINE_TOKENS = 1024,      /* of an answer, when no number is given */
     ENGINE_LOGPROBS_MAX = 20,
@@ -122,6 +122,8 @@ struct engine {
     struct engine_state state;
 };
 
+/* Put a slot at the end of the queue, under the lock. */
+void engine_queue(struct engine *e, struct slot *s);
 /* The engine's thread; `arg` is the engine. */
 void *engine_run(void *arg);
 /* Rows of logits of its part, n_logits of them: tokens are drawn, text comes, it may end. Touches

@@ -26,6 +26,17 @@ static void give_back(struct engine *e, struct slot *s)
     pthread_cond_signal(&s->ready);
 }
 
+void engine_queue(struct engine *e, struct slot *s)
+{
+    s->next = NULL;
+    if (e->last)
+        e->last->next = s;
+    else
+        e->first = s;
+    e->last = s;
+    e->n_waiting++;
+}
+
 static struct slot *take_first(struct engine *e)
 {
     struct slot *s = e->first;
@@ -69,13 +80,7 @@ static void dismiss_waiting(struct engine *e)
             give_back(e, s);
             continue;
         }
-        s->next = NULL; /* behind the others: after a whole round the order is as it was */
-        if (e->last)
-            e->last->next = s;
-        else
-            e->first = s;
-        e->last = s;
-        e->n_waiting++;
+        engine_queue(e, s); /* after a whole round the order is as it was */
     }
 }
 

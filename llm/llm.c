@@ -122,6 +122,14 @@ struct llm_model llm_model_at(const struct llm *m, int i)
     return (struct llm_model){remote_name(g->remote), "remote", REMOTE_CONTEXT};
 }
 
+int llm_find(const struct llm *m, struct str name)
+{
+    for (int i = 0; i < llm_n_models(m); i++)
+        if (str_eqz(name, llm_model_at(m, i).name))
+            return i;
+    return -1;
+}
+
 json_t *llm_status_json(struct llm *m)
 {
     json_t *o = NULL, *remotes = json_array();

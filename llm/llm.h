@@ -55,6 +55,7 @@ const char *llm_name(const struct llm *m);
 struct llm_model { const char *name, *kind; int context; };   /* kind: "local", "remote" */
 int llm_n_models(const struct llm *m);                         /* 0: extractive only */
 struct llm_model llm_model_at(const struct llm *m, int i);     /* in the order tried */
+int llm_find(const struct llm *m, struct str name);            /* its place, or -1 */
 /* For /v1/status, yours: {} without a model; of a file {"name","file","architecture","template",
  * "context","parameters","weight_bytes","changed_on_disk" (the file is no longer the one that was
  * loaded), "sessions":{"running","waiting","most"}, "kv":{"type","bytes","pages","pages_free"},

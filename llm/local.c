@@ -6,15 +6,12 @@
 #include <sys/stat.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "llm/chat.h"
 #include "llm/decoder.h"
 #include "llm/engine.h"
 #include "llm/grammar.h"
 #include "model/gguf.h"
 #include "model/vocab.h"
-
-enum { SESSIONS = 8 }; /* as engine.h has it */
 
 struct local {
     char *path, name[96];
@@ -56,21 +53,16 @@ static struct engine_options engine_of(const struct local *l, const struct llm_o
 static enum err_code check_memory(const struct local *l, const struct llm_options *opt,
                                   struct err *err)
 {
-    const double mib = 1 << 20;
     const struct engine_options e = engine_of(l, opt);
-    const char *why;
+    char whose[40];
     int context;
-    size_t cache, work, there = memory_available(&why), weights = l->shape.weight_bytes;
+    size_t cache, work;
     engine_sizes(&e, &l->shape, &context, &cache, &work);
     if (opt->kv_bytes && context < 2)
         return err_set(err, ERR_LIMIT, "llm.kv_memory is %zu bytes, and not even %d tokens fit in",
                        opt->kv_bytes, ATTN_PAGE);
-    if (weights <= there && cache <= there - weights && work <= there - weights - cache)
-        return OK;
-    return err_set(err, ERR_NOMEM,
-                   "needs %.0f MiB for weights, %.0f MiB for the cache of %d sessions and %.0f MiB "
-                   "to work with, and %.0f MiB are available (%s)", (double)weights / mib,
-                   (double)cache / mib, l->sessions, (double)work / mib, (double)there / mib, why);
+    snprintf(whose, sizeof(whose), " of %d sessions", l->sessions);
+    return decoder_fits(&l->shape, cache, whose, work, err);
 }
 
 static enum err_code choose_family(struct local *l, const struct gguf *g, const char *name,
@@ -150,7 +142,7 @@ enum err_code local_open(const struct llm_options *opt, struct local **out, stru
         free(l);
         return err_set(err, ERR_NOMEM, "a generator");
     }
-    l->sessions = opt->sessions ? opt->sessions : SESSIONS;
+    l->sessions = opt->sessions ? opt->sessions : ENGINE_SESSIONS;
     l->max_tokens = opt->max_tokens;
     l->kv = opt->kv;
     enum err_code rc = stat(l->path, &l->loaded) ? err_errno(err, "%s", l->path)

@@ -31,12 +31,9 @@ static bool wants_json(const struct asking *k)
 enum err_code ask_generator(struct asking *k)
 {
     const char *name = k->req->generator;
-    int n = llm_n_models(k->q->opt.llm);
-    bool found = !name && n > 0;
-    for (int i = 0; i < n && name && !found; i++)
-        found = strcmp(llm_model_at(k->q->opt.llm, i).name, name) == 0;
-    k->by_model = found;
-    if (found)
+    const struct llm *m = k->q->opt.llm;
+    k->by_model = name ? llm_find(m, str_of(name)) >= 0 : llm_n_models(m) > 0;
+    if (k->by_model)
         return OK;
     if (name && strcmp(name, "extractive") != 0)
         return err_set(k->err, ERR_NOTFOUND, "no generator `%.80s`: see the list of models", name);
@@ -49,10 +46,8 @@ enum err_code ask_generator(struct asking *k)
 static int context_of(const struct asking *k)
 {
     const struct llm *m = k->q->opt.llm;
-    for (int i = 0; i < llm_n_models(m) && k->req->generator; i++)
-        if (strcmp(llm_model_at(m, i).name, k->req->generator) == 0)
-            return llm_model_at(m, i).context;
-    return llm_context(m);
+    int named = k->req->generator ? llm_find(m, str_of(k->req->generator)) : -1;
+    return named >= 0 ? llm_model_at(m, named).context : llm_context(m);
 }
 
 /* ---- follow-up questions ---- */

@@ -248,14 +248,6 @@ struct str openai_collection(struct str model)
     return str_starts(model, STR("carrel/")) && name.len > 0 ? name : (struct str){NULL, 0};
 }
 
-static bool has_model(const struct llm *m, struct str name)
-{
-    for (int i = 0; i < llm_n_models(m); i++)
-        if (str_eqz(name, llm_model_at(m, i).name))
-            return true;
-    return false;
-}
-
 static enum err_code read_model(struct openai_call *c, struct err *err)
 {
     struct request *r = c->r;
@@ -270,7 +262,7 @@ static enum err_code read_model(struct openai_call *c, struct err *err)
         return access_collection(r, collection, &c->collection, err);
     }
     c->chat.model = c->model;
-    if (has_model(r->web->opt.llm, model))
+    if (llm_find(r->web->opt.llm, model) >= 0)
         return OK;
     return err_set(err, ERR_NOTFOUND, "there is no model \"%.*s\"; GET /v1/models lists them",
                    STR_ARG(str_sub(model, 0, 100)));

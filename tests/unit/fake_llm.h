@@ -65,6 +65,14 @@ struct llm_model llm_model_at(const struct llm *m, int i)
     return (struct llm_model){i ? "second" : "first", "local", llm_context(m)};
 }
 
+int llm_find(const struct llm *m, struct str name)
+{
+    for (int i = 0; i < llm_n_models(m); i++)
+        if (str_eqz(name, llm_model_at(m, i).name))
+            return i;
+    return -1;
+}
+
 const char *llm_name(const struct llm *m)
 {
     return llm_n_models(m) ? "first" : "extractive";
