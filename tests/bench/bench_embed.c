@@ -13,38 +13,13 @@
 #include "base/rng.h"
 #include "embed/embed.h"
 #include "model/gemm.h"
+#include "tests/bench/bench.h"
 #include "tests/bert_model.h"
 
 #define ROUNDS 5
 #define DIM 384
 #define FFN 1536
 #define LAYERS 12
-
-static void must(enum err_code rc, const struct err *err)
-{
-    if (!rc)
-        return;
-    fprintf(stderr, "%s\n", err->msg);
-    exit(1);
-}
-
-static void show(const char *name, const char *input, const char *metric, double value)
-{
-    printf("%s\t%s\t%s\t%.4g\n", name, input, metric, value);
-    fflush(stdout);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-    qsort(v, (size_t)n, sizeof(*v), by_value);
-    return v[n / 2];
-}
 
 /* GFLOP/s of the products that make up most of a BERT: OpenBLAS's, and ours. */
 static void bench_products(struct team *team)
@@ -73,9 +48,9 @@ static void bench_products(struct team *team)
         one[i] = flop / (t2 - t1);
         all[i] = flop / (clock_ms() - t2);
     }
-    show("gemm", gemm_kernel(), "gflops_one_thread", median(blas, ROUNDS));
-    show("gemm_rows", "1024x384x1536", "gflops_one_thread", median(one, ROUNDS));
-    show("gemm_rows", "1024x384x1536", "gflops_team", median(all, ROUNDS));
+    show("gemm", gemm_kernel(), "gflops_one_thread", quantile(blas, ROUNDS, .5));
+    show("gemm_rows", "1024x384x1536", "gflops_one_thread", quantile(one, ROUNDS, .5));
+    show("gemm_rows", "1024x384x1536", "gflops_team", quantile(all, ROUNDS, .5));
     free(packed);
     arena_deinit(&a);
 }
@@ -109,7 +84,7 @@ static void bench_texts(struct embed *e, const char *name, int words, int n)
         rate[i] = (double)count * n / (clock_ms() - start) * 1000;
     }
     snprintf(input, sizeof(input), "%d texts of %d tokens", n, count);
-    double middle = median(rate, ROUNDS);
+    double middle = quantile(rate, ROUNDS, .5);
     show(name, input, "tokens_per_s", middle);
     show(name, input, "texts_per_s", middle / count);
     if (strcmp(embed_stamp(e)->arch, "bert") == 0)
@@ -129,7 +104,7 @@ static void bench_query(struct embed *e, const char *name)
         must(embed_query(e, STR("what does the annual report say about risk"), out, &err), &err);
         ms[i] = clock_ms() - start;
     }
-    show(name, "question of 8 words", "ms_p50", median(ms, 50));
+    show(name, "question of 8 words", "ms_p50", quantile(ms, 50, .5));
     show(name, "question of 8 words", "ms_p95", ms[47]);
     free(out);
 }

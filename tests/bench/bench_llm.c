@@ -17,6 +17,7 @@
 #include "llm/decoder.h"
 #include "llm/engine.h"
 #include "model/mat.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/machine.h"
 #include "tests/random_model.h"
 
@@ -24,37 +25,10 @@
 #define LONG  2048
 #define BURST 8
 
-static void must(enum err_code rc, const struct err *err)
-{
-    if (!rc)
-        return;
-    fprintf(stderr, "%s\n", err->msg);
-    exit(1);
-}
-
-static void show(const char *name, const char *input, const char *metric, double value)
-{
-    printf("%s\t%s\t%s\t%.4g\n", name, input, metric, value);
-    fflush(stdout);
-}
-
 static bool wanted(const char *what)
 {
     const char *only = getenv("BENCH_LLM");
     return !only || !*only || strstr(only, what);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double quantile(double *v, int n, double q)
-{
-    qsort(v, (size_t)n, sizeof(*v), by_value);
-    int i = (int)(q * n);
-    return v[i < n ? i : n - 1];
 }
 
 /* ---- limits ---- */

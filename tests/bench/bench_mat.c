@@ -14,6 +14,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/rng.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/machine.h"
 
 #define ROUNDS 7
@@ -27,20 +28,6 @@ static const enum tensor_type kinds[] = {
     TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_K, TENSOR_Q6_K, TENSOR_F32,  TENSOR_F16,  TENSOR_BF16,
     TENSOR_Q4_1, TENSOR_Q5_0, TENSOR_Q5_1, TENSOR_Q2_K, TENSOR_Q3_K, TENSOR_Q5_K,
 };
-
-static void must(enum err_code rc, const struct err *err)
-{
-    if (!rc)
-        return;
-    fprintf(stderr, "%s\n", err->msg);
-    exit(1);
-}
-
-static void show(const char *name, const char *input, const char *metric, double value)
-{
-    printf("%s\t%s\t%s\t%.4g\n", name, input, metric, value);
-    fflush(stdout);
-}
 
 static bool wanted(int argc, char **argv, const char *what)
 {
