@@ -27,7 +27,7 @@ APT_BUILD := gcc make/make pkg-config/pkg-config libmicrohttpd-dev libsqlite3-de
              libyaml-dev libjansson-dev libutf8proc-dev libuchardet-dev libstemmer-dev libmd4c-dev \
              libgumbo-dev libpoppler-glib-dev libseccomp-dev libsodium-dev libcurl4-gnutls-dev
 APT_TEST  := libcmocka-dev python3/python3 curl/curl
-APT_CI    := chromium/chromium nodejs/node npm/npm python3-torch python3-numpy python3-jsonschema xz-utils/xz
+APT_CI    := chromium/chromium nodejs/node npm/npm openssl/openssl python3-torch python3-numpy python3-jsonschema xz-utils/xz
 
 PKGS      := sqlite3 yaml-0.1 libmicrohttpd libxxhash jansson libutf8proc libsodium libcurl
 XPKGS     := poppler-glib gumbo md4c uchardet libseccomp libutf8proc jansson libxxhash
@@ -104,6 +104,7 @@ $(B)/config/catalogue.o: config/catalogue.tsv
 # clang takes minutes over unrolled kernels under its sanitizers; no fuzzer needs to see into them.
 NO_HUNT := $(if $(filter fuzz,$(MODE)),-fno-sanitize=all)
 $(B)/%_avx2.o: private override CFLAGS += -mavx2 -mfma -mf16c -ffp-contract=fast $(NO_HUNT)
+$(B)/%_avxvnni.o: private override CFLAGS += -mavx2 -mfma -mf16c -mavxvnni -ffp-contract=off $(NO_HUNT)
 $(B)/%_avx512.o: private override CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -ffp-contract=fast $(NO_HUNT)
 $(B)/%_vnni.o: private override CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -ffp-contract=off $(NO_HUNT)
 $(B)/%.o: %.c $(B)/flags

@@ -60,11 +60,19 @@ static bool has_f16c(void)
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 
+/* Nor for this. */
+static bool has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
 /* The compiler's runtime also asks whether the system saves the registers. */
 static void read_all(void)
 {
     __builtin_cpu_init();
     cpu.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+    cpu.avxvnni = cpu.avx2 && has_avxvnni();
     cpu.avx512 = cpu.avx2 && __builtin_cpu_supports("avx512f") &&
                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                  __builtin_cpu_supports("avx512vl");
@@ -82,10 +90,11 @@ const struct cpu *cpu_get(void)
     return &cpu;
 }
 
-void cpu_limit(bool avx2)
+void cpu_limit(enum cpu_level most)
 {
     cpu_get();
-    cpu.avx2 = cpu.avx2 && avx2;
+    cpu.avx2 = cpu.avx2 && most >= CPU_AVX2;
+    cpu.avxvnni = cpu.avxvnni && most >= CPU_AVXVNNI;
     cpu.avx512 = cpu.vnni = cpu.bf16 = false;
 }
 

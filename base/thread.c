@@ -21,20 +21,26 @@ enum err_code stop_check(const struct stop *s, struct err *err)
     return stop_asked(s) ? err_set(err, ERR_CANCELLED, "stopped") : OK;
 }
 
-/* A loop is published under `state` by raising `round`; every worker takes part
- * in every round, and the caller returns when the last has left it. So nothing
- * of one loop can be seen by the next. */
+/* A loop is published by raising `round`; every worker takes part in every round,
+ * and the caller returns when the last has left it. So nothing of one loop can be
+ * seen by the next.
+ * Between loops that follow each other closely all look at the atomics and touch no
+ * lock. Who has looked long enough sleeps under `state`: he says so first, in `asleep`
+ * or `waits`, and looks once more; the other side changes what he looks at first, and
+ * reads that word then. In the one order of these atomics, one of the two sees the other. */
 struct team {
     pthread_mutex_t turn;  /* held by the caller for its whole loop */
-    pthread_mutex_t state; /* guards what follows, but for the atomics */
+    pthread_mutex_t state; /* guards sleeping and `quit` */
     pthread_cond_t begin, end;
     void (*fn)(void *arg, int i);
     void *arg;
     int n;
     bool quit;
-    atomic_int next; /* index that nobody has taken yet */
-    atomic_int busy; /* workers still in this round */
+    atomic_int next;   /* index that nobody has taken yet */
+    atomic_int busy;   /* workers still in this round */
     atomic_uint round;
+    atomic_int asleep; /* workers that must be woken */
+    atomic_bool waits; /* the caller must be */
     int spins;   /* looks at an atomic before going to sleep */
     int workers; /* threads beside the caller */
     pthread_t *thread;
@@ -60,14 +66,28 @@ static void take_indices(struct team *t)
 
 static bool wait_begin(struct team *t, unsigned seen)
 {
-    for (int i = 0; i < t->spins && atomic_load(&t->round) == seen; i++)
+    for (int i = 0; i < t->spins; i++) {
+        if (atomic_load(&t->round) != seen)
+            return true;
         pause_a_little();
+    }
     pthread_mutex_lock(&t->state);
+    atomic_fetch_add(&t->asleep, 1);
     while (atomic_load(&t->round) == seen && !t->quit)
         pthread_cond_wait(&t->begin, &t->state);
+    atomic_fetch_sub(&t->asleep, 1);
     bool go_on = !t->quit;
     pthread_mutex_unlock(&t->state);
     return go_on;
+}
+
+static void leave(struct team *t)
+{
+    if (atomic_fetch_sub(&t->busy, 1) > 1 || !atomic_load(&t->waits))
+        return;
+    pthread_mutex_lock(&t->state);
+    pthread_cond_signal(&t->end);
+    pthread_mutex_unlock(&t->state);
 }
 
 static void *work(void *arg)
@@ -75,11 +95,7 @@ static void *work(void *arg)
     struct team *t = arg;
     for (unsigned seen = 0; wait_begin(t, seen); seen++) {
         take_indices(t);
-        if (atomic_fetch_sub(&t->busy, 1) > 1)
-            continue;
-        pthread_mutex_lock(&t->state);
-        pthread_cond_signal(&t->end);
-        pthread_mutex_unlock(&t->state);
+        leave(t);
     }
     return NULL;
 }
@@ -138,24 +154,40 @@ int team_size(const struct team *t)
     return t ? t->workers + 1 : 1;
 }
 
-static void run_together(struct team *t, int n, void (*fn)(void *arg, int i), void *arg)
+static void wake(struct team *t)
 {
     pthread_mutex_lock(&t->state);
+    pthread_cond_broadcast(&t->begin);
+    pthread_mutex_unlock(&t->state);
+}
+
+static void wait_end(struct team *t)
+{
+    for (int i = 0; i < t->spins; i++) {
+        if (atomic_load(&t->busy) == 0)
+            return;
+        pause_a_little();
+    }
+    pthread_mutex_lock(&t->state);
+    atomic_store(&t->waits, true);
+    while (atomic_load(&t->busy) > 0)
+        pthread_cond_wait(&t->end, &t->state);
+    atomic_store(&t->waits, false);
+    pthread_mutex_unlock(&t->state);
+}
+
+static void run_together(struct team *t, int n, void (*fn)(void *arg, int i), void *arg)
+{
     t->fn = fn;
     t->arg = arg;
     t->n = n;
     atomic_store(&t->next, 0);
     atomic_store(&t->busy, t->workers);
     atomic_fetch_add(&t->round, 1);
-    pthread_cond_broadcast(&t->begin);
-    pthread_mutex_unlock(&t->state);
+    if (atomic_load(&t->asleep) > 0)
+        wake(t);
     take_indices(t);
-    for (int i = 0; i < t->spins && atomic_load(&t->busy) > 0; i++)
-        pause_a_little();
-    pthread_mutex_lock(&t->state);
-    while (atomic_load(&t->busy) > 0)
-        pthread_cond_wait(&t->end, &t->state);
-    pthread_mutex_unlock(&t->state);
+    wait_end(t);
 }
 
 void parallel_for(struct team *t, int n, void (*fn)(void *arg, int i), void *arg)

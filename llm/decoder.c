@@ -101,8 +101,8 @@ static enum err_code load_vector(const struct gguf *g, const struct decoder_foun
 }
 
 /* The rows as floats first. */
-static enum err_code pack_exact(struct team *team, const struct decoder_found *f, struct mat **out,
-                                struct err *err)
+static enum err_code pack_exact(const struct loader *l, const struct decoder_found *f,
+                                struct mat **out, struct err *err)
 {
     float *rows = malloc((size_t)f->n * (size_t)f->k * sizeof(*rows));
     if (!rows)
@@ -111,7 +111,7 @@ static enum err_code pack_exact(struct team *team, const struct decoder_found *f
         tensor_row(f->t, f->row0 + i, rows + i * f->k);
     struct tensor t = {.name = f->t->name, .type = TENSOR_F32, .n_dims = 2,
                        .ne = {f->k, f->n, 1, 1}, .data = rows};
-    enum err_code rc = mat_pack(team, &t, 0, (int)f->n, out, err);
+    enum err_code rc = mat_pack_in(l->d->store, l->team, &t, 0, (int)f->n, out, err);
     free(rows);
     return rc;
 }
@@ -129,8 +129,8 @@ static enum err_code load(void *arg, const struct decoder_found *f, struct err *
         if (f->expert >= 0)
             at = *(struct mat ***)field + f->expert;
         bool exact = l->d->net.shape.exact;
-        rc = exact ? pack_exact(l->team, f, at, err)
-                   : mat_pack(l->team, f->t, f->row0, (int)f->n, at, err);
+        rc = exact ? pack_exact(l, f, at, err)
+                   : mat_pack_in(l->d->store, l->team, f->t, f->row0, (int)f->n, at, err);
         l->done += mat_bytes(exact ? TENSOR_F32 : f->t->type, f->n, f->k);
     }
     if (!rc && l->progress)
@@ -165,6 +165,8 @@ enum err_code decoder_open(const struct gguf *g, struct team *team, enum decoder
     enum err_code rc = read_net(g, math, &d->net, err);
     if (!rc)
         rc = make_layers(d, err);
+    if (!rc)
+        rc = mat_store_new(d->net.shape.weight_bytes, &d->store, err);
     if (!rc)
         rc = decoder_walk(g, &d->net, load, &l, err);
     struct err why;   /* what else was found wrong may come of it */
@@ -209,6 +211,7 @@ void decoder_free(struct decoder *d)
     for (int l = 0; d->layer && l < d->net.shape.n_layers; l++)
         for (int i = 0; i < decoder_n_layer_tensors; i++)
             release(d, &decoder_layer_tensors[i], l);
+    mat_store_free(d->store);
     free(d->layer);
     free(d);
 }

@@ -67,6 +67,7 @@ struct decoder {
     float *output_norm;
     float *freqs, *freqs_long, *freqs_short;     /* [n_rot / 2] */
     struct decoder_layer *layer;
+    struct mat_store *store;                     /* of all matrices */
 };
 
 /* One row of the table of tensors: "blk.N." stands before the name of a layer's.

@@ -12,7 +12,7 @@
 #include "model/act.h"
 #include "model/attn.h"
 
-#define ROWS 8                 /* of one piece of row work */
+#define ROWS 8                 /* of one piece of row work, at most */
 #define TEAM_COST 8000         /* nanoseconds of row work that are worth the team */
 #define LOGITS 4096            /* of one piece of capping */
 #define ALIGN 64
@@ -161,23 +161,24 @@ void pass_free(struct pass *p)
 
 struct row_work {
     struct pass *p;
-    int n;
+    int n, piece;              /* rows; of one piece */
     void (*fn)(struct pass *p, int row);
 };
 
 static void run_rows(void *arg, int piece)
 {
     const struct row_work *w = arg;
-    int end = (piece + 1) * ROWS < w->n ? (piece + 1) * ROWS : w->n;
-    for (int r = piece * ROWS; r < end; r++)
+    int end = (piece + 1) * w->piece < w->n ? (piece + 1) * w->piece : w->n;
+    for (int r = piece * w->piece; r < end; r++)
         w->fn(w->p, r);
 }
 
 void pass_rows(struct pass *p, int n, int cost, void (*fn)(struct pass *p, int row))
 {
-    struct row_work w = {p, n, fn};
-    if ((int64_t)n * cost >= TEAM_COST && n > ROWS)
-        parallel_for(p->team, (n + ROWS - 1) / ROWS, run_rows, &w);
+    int share = (n + team_size(p->team) - 1) / team_size(p->team);
+    struct row_work w = {p, n, share < ROWS ? share : ROWS, fn};
+    if ((int64_t)n * cost >= TEAM_COST && n > 1)
+        parallel_for(p->team, (n + w.piece - 1) / w.piece, run_rows, &w);
     else
         for (int r = 0; r < n; r++)
             fn(p, r);

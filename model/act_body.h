@@ -144,7 +144,10 @@ static void softcap(float *x, size_t n, float cap)
 
 static void add(float *x, const float *y, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        store(x + i, load(x + i) + load(y + i));
+    for (; i < n; i++)
         x[i] += y[i];
 }
 
@@ -159,19 +162,31 @@ static void rms_norm(float *out, const float *x, const float *weight, int n, flo
         squares += v * v;
     }
     float scale = 1 / sqrtf(sum_of(squares) / (float)n + eps);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < whole; i += LANES)
+        store(out + i, load(x + i) * scale * (weight ? load(weight + i) : (vec){0} + 1.0f));
+    for (int i = whole; i < n; i++)
         out[i] = x[i] * scale * (weight ? weight[i] : 1);
+}
+
+static void turn(float *a, float *b, float cosine, float sine)
+{
+    float x = *a, y = *b;
+    *a = x * cosine - y * sine;
+    *b = x * sine + y * cosine;
 }
 
 /* Pairs lie n / 2 apart, or side by side. */
 static void rope(float *x, const float *cosine, const float *sine, int n, bool adjacent)
 {
-    int half = n / 2, apart = adjacent ? 1 : half, step = adjacent ? 2 : 1;
-    for (int i = 0; i < half; i++, x += step) {
-        float a = x[0], b = x[apart];
-        x[0] = a * cosine[i] - b * sine[i];
-        x[apart] = a * sine[i] + b * cosine[i];
+    int half = n / 2, i = 0;
+    for (; !adjacent && i + LANES <= half; i += LANES) {
+        vec a = load(x + i), b = load(x + half + i), c = load(cosine + i), s = load(sine + i);
+        store(x + i, a * c - b * s);
+        store(x + half + i, a * s + b * c);
     }
+    int step = adjacent ? 2 : 1, apart = adjacent ? 1 : half;
+    for (; i < half; i++)
+        turn(x + step * i, x + step * i + apart, cosine[i], sine[i]);
 }
 
 #define KERNELS(name)                                                                \

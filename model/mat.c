@@ -17,10 +17,18 @@ struct mat {
     int n, k, n_panels;
     size_t panel_bytes;
     uint8_t *panels;
+    bool stored;               /* panels are a store's */
+};
+
+struct mat_store {
+    uint8_t *bytes;
+    size_t size, used;
 };
 
 static const struct mat_kind *kind_of(enum tensor_type type)
 {
+    if (type == mat_kind_fixed.type)
+        return &mat_kind_fixed;
     for (int i = 0; i < mat_n_kinds_float; i++)
         if (mat_kinds_float[i].type == type)
             return &mat_kinds_float[i];
@@ -50,6 +58,38 @@ static uint8_t *take_memory(size_t bytes)
     return p;
 }
 
+enum err_code mat_store_new(size_t bytes, struct mat_store **out, struct err *err)
+{
+    struct mat_store *s = malloc(sizeof(*s));
+    uint8_t *memory = take_memory(bytes);
+    *out = NULL;
+    if (!s || !memory) {
+        free(s);
+        free(memory);
+        return err_set(err, ERR_NOMEM, "%zu bytes of weights", bytes);
+    }
+    *s = (struct mat_store){memory, bytes, 0};
+    *out = s;
+    return OK;
+}
+
+void mat_store_free(struct mat_store *s)
+{
+    if (s)
+        free(s->bytes);
+    free(s);
+}
+
+/* NULL: there is no room, or no store. */
+static uint8_t *take_stored(struct mat_store *s, size_t bytes)
+{
+    size_t whole = (bytes + 63) / 64 * 64;
+    if (!s || whole > s->size - s->used)
+        return NULL;
+    s->used += whole;
+    return s->bytes + s->used - whole;
+}
+
 struct packing {
     const struct mat *w;
     const uint8_t *rows;
@@ -70,6 +110,12 @@ static void pack_panel(void *arg, int i)
 enum err_code mat_pack(struct team *team, const struct tensor *t, int64_t row0, int n,
                        struct mat **out, struct err *err)
 {
+    return mat_pack_in(NULL, team, t, row0, n, out, err);
+}
+
+enum err_code mat_pack_in(struct mat_store *store, struct team *team, const struct tensor *t,
+                          int64_t row0, int n, struct mat **out, struct err *err)
+{
     int64_t k = t->ne[0], rows = t->ne[1] * t->ne[2] * t->ne[3];
     size_t bytes = mat_bytes(t->type, n, k);
     *out = NULL;
@@ -80,15 +126,17 @@ enum err_code mat_pack(struct team *team, const struct tensor *t, int64_t row0, 
         return err_set(err, ERR_FORMAT, "%.*s: rows %lld to %lld of %lld", STR_ARG(t->name),
                        (long long)row0, (long long)(row0 + n), (long long)rows);
     struct mat *w = malloc(sizeof(*w));
-    uint8_t *panels = take_memory(bytes);
-    if (!w || !panels) {
+    uint8_t *panels = w ? take_stored(store, bytes) : NULL;
+    bool stored = panels != NULL;
+    if (w && !stored)
+        panels = take_memory(bytes);
+    if (!panels) {
         free(w);
-        free(panels);
         return err_set(err, ERR_NOMEM, "%.*s: %zu bytes", STR_ARG(t->name), bytes);
     }
     const struct mat_kind *kind = kind_of(t->type);
     *w = (struct mat){kind, n, (int)k, (n + MAT_LANES - 1) / MAT_LANES, kind->panel_bytes((int)k),
-                      panels};
+                      panels, stored};
     struct packing p = {w, t->data, tensor_row_bytes(t->type, k)};
     p.rows += (size_t)row0 * p.row_bytes;
     parallel_for(team, w->n_panels, pack_panel, &p);
@@ -98,7 +146,7 @@ enum err_code mat_pack(struct team *team, const struct tensor *t, int64_t row0, 
 
 void mat_free(struct mat *w)
 {
-    if (w)
+    if (w && !w->stored)
         free(w->panels);
     free(w);
 }
@@ -210,5 +258,5 @@ const char *mat_kernels(void)
     const struct cpu *c = cpu_get();
     if (c->avx512)
         return c->vnni ? c->bf16 ? "avx512 vnni bf16" : "avx512 vnni" : c->bf16 ? "avx512 bf16" : "avx512";
-    return c->avx2 ? "avx2" : "plain";
+    return c->avxvnni ? "avx2 vnni" : c->avx2 ? "avx2" : "plain";
 }

@@ -11,7 +11,10 @@
 const struct mat_block_kernels *mat_block_kernels(void)
 {
     const struct cpu *c = cpu_get();
-    return c->vnni ? &mat_block_vnni : c->avx2 ? &mat_block_avx2 : &mat_block_plain;
+    return c->vnni      ? &mat_block_vnni
+           : c->avxvnni ? &mat_block_avxvnni
+           : c->avx2    ? &mat_block_avx2
+                        : &mat_block_plain;
 }
 
 /* Rows [row, row + rows) of x from block `block` on, and the outputs of the panels

@@ -122,7 +122,8 @@ struct mat_block_kernels {
                    const struct mat_tile *t);
     int direct_rows;
 };
-extern const struct mat_block_kernels mat_block_plain, mat_block_avx2, mat_block_vnni;
+extern const struct mat_block_kernels mat_block_plain, mat_block_avx2, mat_block_avxvnni,
+    mat_block_vnni;
 
 /* The set for this processor. */
 const struct mat_block_kernels *mat_block_kernels(void);

@@ -1,8 +1,8 @@
-/* model/mat_float.c - weights in F32, F16 and BF16: their panels and the walk of
+/* model/mat_float.c - weights in F32 and BF16: their panels and the walk of
  * the tiles over them.
  *
- * Panels     F32 and F16 [k][16]; BF16 [(k + 1) / 2][16][2].
- * As stored   panels meet rows as they are, halves made floats on the way: several
+ * Panels     F32 [k][16]; BF16 [(k + 1) / 2][16][2].
+ * As stored   panels meet rows as they are, BF16 made floats on the way: several
  *             panels at once, the whole of k in one go while one tile takes all rows (the
  *             memory is the limit); else in parts of k that stay in the second-level cache
  *             from one tile to the next.
@@ -17,8 +17,9 @@
 #define K_PART 512       /* steps of two panels of F32, or pairs of BF16: 64 KiB */
 #define ROW_PART 192     /* x 512 floats: 384 KiB */
 #define PANEL_PART 4     /* a multiple of any tile's panels */
+#define STEP 64          /* bytes of a panel's step */
 #define TAIL 64          /* steps */
-#define K_STORED 2048    /* steps of two panels as stored: 128 KiB of F16 */
+#define K_STORED 2048    /* steps of two panels as stored: 256 KiB */
 #define NEXT_BYTES 2048
 #define WIDE (16 * MAT_FLOAT_PANELS)
 
@@ -33,22 +34,16 @@ struct walk {
     const struct mat_float_kernels *kern;
     const struct mat_job *job;
     enum mat_float_type type;
-    size_t step;             /* bytes of a panel's step */
     int k;                   /* steps of a panel */
     const float *x;          /* step i of row r at x[r * ldx + i] */
     size_t ldx;
 };
 
-static size_t step_bytes(enum mat_float_type type)
-{
-    return type == MAT_FLOAT_F16 ? 32 : 64;
-}
-
 static struct walk walk_of(const struct mat_float_kernels *kern, enum mat_float_type type,
                            const struct mat_job *job)
 {
     const struct mat_x *x = job->x;
-    struct walk w = {kern, job, type, step_bytes(type), x->k, x->f32, x->ld_f32};
+    struct walk w = {kern, job, type, x->k, x->f32, x->ld_f32};
     if (type == MAT_FLOAT_DOT) {
         w.k = (x->k + 1) / 2;
         w.x = (const float *)(const void *)x->bf16;
@@ -133,7 +128,7 @@ static void few_rows(const struct walk *w)
     int across = w->kern->panels[tiles > 1 ? w->kern->rows : m];
     int tail = w->k > 2 * TAIL ? TAIL + w->k % 2 : w->k;
     int most = tiles > 1 ? K_STORED : w->k;
-    struct mat_float_tile t = {.step = w->step};
+    struct mat_float_tile t = {.step = STEP};
     for (int p = 0; p < w->job->n_panels; p += across) {
         for (int k0 = 0; k0 < w->k; k0 += t.k) {
             int left = w->k - k0;
@@ -143,7 +138,7 @@ static void few_rows(const struct walk *w)
                 fetch_next(w, p, across);
             for (int c = 0; c < across; c++)
                 t.w[c] = panel_at(w, p + c) +
-                         (size_t)k0 / (w->type == MAT_FLOAT_BF16 ? 2 : 1) * w->step;
+                         (size_t)k0 / (w->type == MAT_FLOAT_BF16 ? 2 : 1) * STEP;
             rows_as_stored(w, t, p, k0, tiles);
         }
     }
@@ -153,9 +148,9 @@ static void few_rows(const struct walk *w)
  * Tiles are alike to a row, so that none is too low to hide its latencies. */
 static void part_of_panels(const struct walk *w, int p, int row0, int row1, int k0, int kc)
 {
-    struct mat_float_tile t = {.step = w->step, .k = kc, .first = k0 == 0};
+    struct mat_float_tile t = {.step = STEP, .k = kc, .first = k0 == 0};
     for (int c = 0; c < 2; c++)
-        t.w[c] = panel_at(w, p + c) + (size_t)k0 * w->step;
+        t.w[c] = panel_at(w, p + c) + (size_t)k0 * STEP;
     int m = row1 - row0, tiles = (m + w->kern->rows - 1) / w->kern->rows;
     for (int i = 0; i < tiles; i++) {
         int row = row0 + m * i / tiles;
@@ -181,7 +176,7 @@ static void many_rows(const struct walk *w, int panel, int end)
 }
 
 /* Up to how many rows panels are met as stored. With a conversion always: floats made
- * beforehand would come from the second-level cache, twice as long (16 rows of F16: 118
+ * beforehand would come from the second-level cache, twice as long (16 rows of halves: 118
  * GMAC/s against 50, 512: 120 against 112). */
 static int few_of(const struct mat_float_kernels *kern, enum mat_float_type type)
 {
@@ -214,11 +209,6 @@ static size_t bytes_f32(int k)
     return (size_t)k * 64;
 }
 
-static size_t bytes_f16(int k)
-{
-    return ((size_t)k * 32 + 63) / 64 * 64;
-}
-
 static size_t bytes_bf16(int k)
 {
     return ((size_t)k + 1) / 2 * 64;
@@ -235,12 +225,12 @@ static void pack_f32(const uint8_t *const src[MAT_LANES], int k, uint8_t *panel)
         }
 }
 
-/* Halves of lane l at [k / run][16][run]: run 1 for F16, 2 for pairs of BF16. */
-static void pack_halves(const uint8_t *const src[MAT_LANES], int k, int run, uint8_t *panel)
+/* Halves of lane l at [k / 2][16][2]. */
+static void pack_bf16(const uint8_t *const src[MAT_LANES], int k, uint8_t *panel)
 {
-    for (int i = 0; i < k; i += run)
+    for (int i = 0; i < k; i += 2)
         for (int lane = 0; lane < MAT_LANES; lane++)
-            for (int j = i; j < i + run; j++, panel += 2) {
+            for (int j = i; j < i + 2; j++, panel += 2) {
                 if (src[lane] && j < k)
                     memcpy(panel, src[lane] + (size_t)j * 2, 2);
                 else
@@ -248,26 +238,10 @@ static void pack_halves(const uint8_t *const src[MAT_LANES], int k, int run, uin
             }
 }
 
-static void pack_f16(const uint8_t *const src[MAT_LANES], int k, uint8_t *panel)
-{
-    pack_halves(src, k, 1, panel);
-}
-
-static void pack_bf16(const uint8_t *const src[MAT_LANES], int k, uint8_t *panel)
-{
-    pack_halves(src, k, 2, panel);
-}
-
 static void row_f32(const uint8_t *panel, int lane, int k, float *out)
 {
     for (int i = 0; i < k; i++)
         memcpy(out + i, panel + (size_t)i * 64 + (size_t)lane * 4, 4);
-}
-
-static void row_f16(const uint8_t *panel, int lane, int k, float *out)
-{
-    for (int i = 0; i < k; i++)
-        tensor_dequant(TENSOR_F16, panel + (size_t)i * 32 + (size_t)lane * 2, 1, out + i);
 }
 
 static void row_bf16(const uint8_t *panel, int lane, int k, float *out)
@@ -282,11 +256,6 @@ static void mul_f32(const struct mat_job *job)
     mat_float_mul(mat_float_kernels(), MAT_FLOAT_F32, job);
 }
 
-static void mul_f16(const struct mat_job *job)
-{
-    mat_float_mul(mat_float_kernels(), MAT_FLOAT_F16, job);
-}
-
 static void mul_bf16(const struct mat_job *job)
 {
     mat_float_mul(mat_float_kernels(), form_bf16() == MAT_BF16 ? MAT_FLOAT_DOT : MAT_FLOAT_BF16,
@@ -295,7 +264,6 @@ static void mul_bf16(const struct mat_job *job)
 
 const struct mat_kind mat_kinds_float[] = {
     {TENSOR_F32, form_f32, bytes_f32, pack_f32, row_f32, mul_f32},
-    {TENSOR_F16, form_f32, bytes_f16, pack_f16, row_f16, mul_f16},
     {TENSOR_BF16, form_bf16, bytes_bf16, pack_bf16, row_bf16, mul_bf16},
 };
 const int mat_n_kinds_float = (int)(sizeof(mat_kinds_float) / sizeof(*mat_kinds_float));

@@ -1,4 +1,4 @@
-/* model/mat_float_int.h - the float kernels behind mat.h's F32, F16 and BF16
+/* model/mat_float_int.h - the float kernels behind mat.h's F32 and BF16
  * and behind attn.h: one tile of outputs, one set for each kind of processor.
  *
  *   y[r][16 p + c] = (first ? 0 : y[r][16 p + c])
@@ -6,7 +6,7 @@
  * Every output is one chain of multiply-adds in the order of i (fused where the
  * processor has FMA), so that the shape of the tile changes no bit, nor does a
  * cut of k with the sums stored and taken up again.
- * Private to model/mat_float*.c, model/attn*.c and their tests. */
+ * Private to model/mat_float*.c, model/attn*.c, mat_fixed.c (widen) and their tests. */
 #ifndef CARREL_MODEL_MAT_FLOAT_INT_H
 #define CARREL_MODEL_MAT_FLOAT_INT_H
 #include <stdbool.h>

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "model/mat_block.h"
+#include "model/mat_fixed.h"
 
 #define TAIL 64          /* elements that rows are padded to */
 
@@ -12,8 +13,9 @@ struct mat_input {
     struct mat_x x;
     bool form[MAT_FORMS], fix[MAT_FIXES];   /* made since the last set */
     uint16_t *bf16;
+    int16_t *q16;
     int8_t *q;
-    float *scale;
+    float *scale, *scale16;
     int32_t *sum;            /* over halves: as a fix of halves */
     void *fixes[MAT_FIXES];
 };
@@ -32,6 +34,8 @@ static bool take_all(struct mat_input *in)
 {
     size_t elements = (size_t)in->max_m * (size_t)padded(in->max_k), units = elements / 32;
     bool all = (in->bf16 = aligned_alloc(64, elements * 2)) &&
+               (in->q16 = aligned_alloc(64, elements * 2)) &&
+               (in->scale16 = malloc(elements / MAT_FIXED_BLOCK * 4)) &&
                (in->q = aligned_alloc(64, elements)) &&
                (in->scale = malloc(units * 4)) && (in->sum = malloc(units * 8));
     for (int i = MAT_FIX_NONE + 1; i < MAT_FIXES && all; i++) {
@@ -64,6 +68,8 @@ void mat_input_free(struct mat_input *in)
     if (!in)
         return;
     free(in->bf16);
+    free(in->q16);
+    free(in->scale16);
     free(in->q);
     free(in->scale);
     free(in->sum);
@@ -76,7 +82,8 @@ void mat_input_set(struct mat_input *in, int m, int k, const float *rows, size_t
 {
     assert(m >= 0 && m <= in->max_m && k >= 1 && k <= in->max_k);
     in->x = (struct mat_x){.m = m, .k = k, .k_pad = padded(k), .f32 = rows, .ld_f32 = ldx,
-                           .bf16 = in->bf16, .q = in->q, .scale = in->scale};
+                           .bf16 = in->bf16, .q16 = in->q16, .scale16 = in->scale16, .q = in->q,
+                           .scale = in->scale};
     memcpy(in->x.fix, in->fixes, sizeof(in->x.fix));
     memset(in->form, 0, sizeof(in->form));
     memset(in->fix, 0, sizeof(in->fix));
@@ -142,6 +149,26 @@ static void make_i8(void *arg, int i)
     }
 }
 
+static void make_i16(void *arg, int i)
+{
+    struct mat_input *in = arg;
+    const struct mat_x *x = &in->x;
+    const struct mat_fixed_kernels *kern = mat_fixed_kernels();
+    float tail[TAIL];
+    int rows = tile_rows(x, i), whole = x->k / TAIL * TAIL;
+    size_t unit = (size_t)i * MAT_TILE * (size_t)(x->k_pad / MAT_FIXED_BLOCK);
+    for (int r = 0; r < rows; r++) {
+        int row = i * MAT_TILE + r;
+        size_t at = unit + (size_t)r;
+        size_t last = at + (size_t)(whole / MAT_FIXED_BLOCK) * (size_t)rows;
+        kern->quantize(x->f32 + (size_t)row * x->ld_f32, whole, rows,
+                       in->q16 + MAT_FIXED_BLOCK * at, in->scale16 + at);
+        if (whole < x->k)
+            kern->quantize(tail_of(x, row, tail), TAIL, rows, in->q16 + MAT_FIXED_BLOCK * last,
+                           in->scale16 + last);
+    }
+}
+
 /* Of a tile of `rows`: sum[blocks][2][rows] becomes the fix. */
 static void less_of(int factor, bool halves, int blocks, int rows, const int32_t *sum, int32_t *to)
 {
@@ -193,8 +220,10 @@ static void make_fix(struct mat_input *in, enum mat_fix fix)
 void mat_input_need(struct mat_input *in, struct team *team, enum mat_form form, enum mat_fix fix)
 {
     int tiles = (in->x.m + MAT_TILE - 1) / MAT_TILE;
-    if (form != MAT_F32 && !in->form[form])
-        parallel_for(team, tiles, form == MAT_I8 ? make_i8 : make_bf16, in);
+    void (*const make[MAT_FORMS])(void *, int) = {
+        [MAT_BF16] = make_bf16, [MAT_I16] = make_i16, [MAT_I8] = make_i8};
+    if (make[form] && !in->form[form])
+        parallel_for(team, tiles, make[form], in);
     in->form[form] = true;
     if (fix != MAT_FIX_NONE && !in->fix[fix])
         make_fix(in, fix);

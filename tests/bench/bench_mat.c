@@ -6,7 +6,7 @@
  *          core; those of 512 also as a share of a loop of the arithmetic its kernels use.
  * Limits are measured in the same run, just before. One thread is timed by its
  * processor time, a team by the clock; the best of several rounds counts, since
- * others may load the machine. Arguments narrow: bench_mat Q4_K avx2
+ * others may load the machine. Arguments narrow: bench_mat Q4_K avx2 (or avxvnni)
  * Prints name, input, metric, value. */
 #include "model/mat.h"
 #include <stdio.h>
@@ -35,7 +35,7 @@ static bool wanted(int argc, char **argv, const char *what)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], what) == 0)
             return true;
-        named = named || strcmp(argv[i], "avx2") != 0;
+        named = named || strncmp(argv[i], "avx", 3) != 0;
     }
     return !named;
 }
@@ -173,6 +173,10 @@ static double peak_for(enum tensor_type type)
     const struct cpu *c = cpu_get();
     if (tensor_block(type) > 1 && c->vnni)
         return peak_of(machine_vnni, 64);
+    if (tensor_block(type) > 1 && c->avxvnni)
+        return peak_of(machine_avxvnni, 32);
+    if (type == TENSOR_F16 && c->vnni)      /* VPDPWSSD: as fast, half as many */
+        return peak_of(machine_vnni, 32);
     if (type == TENSOR_BF16 && c->bf16)
         return peak_of(machine_bf16, 32);
     return c->avx512 ? peak_of(machine_fma512, 16) : peak_of(machine_fma256, 8);
@@ -200,8 +204,8 @@ int main(int argc, char **argv)
     struct team *team;
     struct err err;
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "avx2") == 0)
-            cpu_limit(true);
+        if (strncmp(argv[i], "avx", 3) == 0)
+            cpu_limit(strcmp(argv[i], "avxvnni") == 0 ? CPU_AVXVNNI : CPU_AVX2);
     must(team_new(2, &team, &err), &err);
     show("mat", mat_kernels(), "threads", team_size(team));
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)

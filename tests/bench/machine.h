@@ -33,6 +33,7 @@
 #define MACHINE_SUMS   12
 #if defined(__x86_64__)
 MACHINE_LOOP(machine_vnni, "vpdpbusd", "zmm")
+MACHINE_LOOP(machine_avxvnni, "%{vex%} vpdpbusd", "ymm")
 MACHINE_LOOP(machine_bf16, "vdpbf16ps", "zmm")
 MACHINE_LOOP(machine_fma512, "vfmadd231ps", "zmm")
 MACHINE_LOOP(machine_fma256, "vfmadd231ps", "ymm")

@@ -26,7 +26,8 @@ static void net_close(struct net *n)
 }
 
 /* `context` positions of scratch and eight times that of cache. */
-static struct net net_open(const char *path, enum attn_type type, int context, int threads)
+static struct net net_open_as(const char *path, enum decoder_math math, enum attn_type type,
+                              int context, int threads)
 {
     struct net n = {.context = context};
     struct err err = {0};
@@ -34,7 +35,7 @@ static struct net net_open(const char *path, enum attn_type type, int context, i
     CHECK_OK(gguf_open(path, &g, &err), &err);
     if (threads > 1)
         CHECK_OK(team_new(threads, &n.team, &err), &err);
-    CHECK_OK(decoder_open(g, n.team, DECODER_ROUNDED, NULL, NULL, &n.d, &err), &err);
+    CHECK_OK(decoder_open(g, n.team, math, NULL, NULL, &n.d, &err), &err);
     gguf_close(g);
     n.s = decoder_shape_of(n.d);
     struct kvcache_options opt = {type, n.s->n_layers, n.s->n_kv_heads, n.s->head_dim, 0, true};
@@ -45,9 +46,16 @@ static struct net net_open(const char *path, enum attn_type type, int context, i
     return n;
 }
 
+/* As a large model would be computed. */
+__attribute__((unused)) static struct net net_open(const char *path, enum attn_type type,
+                                                   int context, int threads)
+{
+    return net_open_as(path, DECODER_ROUNDED, type, context, threads);
+}
+
 static struct kv_seq net_begin(struct net *n)
 {
-    struct kv_seq s;
+    struct kv_seq s = {0};
     struct err err = {0};
     int32_t any = 0;
     int shared;

@@ -1,4 +1,4 @@
-/* tests/unit/test_mat_float.c - products with F32, F16 and BF16 weights against
+/* tests/unit/test_mat_float.c - products with F32 and BF16 weights against
  * sums in double by every set of kernels, and the promise that a row's bits are
  * its own. */
 #include <math.h>
@@ -29,7 +29,6 @@ static void each_case(void (*check)(const struct kernel_case *c))
     int n = cpu->avx512 ? 3 : cpu->avx2 ? 2 : 1;
     for (int i = 0; i < n; i++) {
         check(&(struct kernel_case){sets[i], MAT_FLOAT_F32, kind_of(TENSOR_F32)});
-        check(&(struct kernel_case){sets[i], MAT_FLOAT_F16, kind_of(TENSOR_F16)});
         check(&(struct kernel_case){sets[i], MAT_FLOAT_BF16, kind_of(TENSOR_BF16)});
     }
     if (cpu->avx512 && cpu->bf16)
@@ -68,7 +67,7 @@ static void fill_file(struct fixture *f, const struct mat_kind *kind, struct rng
     f->w = malloc(n * sizeof(float));
     for (size_t i = 0; i < n; i++) {
         float v = (float)rng_normal(rng);
-        uint16_t half = kind->type == TENSOR_F16 ? tensor_f32_to_f16(v) : to_bf16(v);
+        uint16_t half = to_bf16(v);
         memcpy(f->file + i * size, size == 4 ? (void *)&v : (void *)&half, size);
     }
     tensor_dequant(kind->type, f->file, (int64_t)n, f->w);
@@ -237,8 +236,6 @@ TEST(mat_float_panels_give_back_the_rows_of_the_file)
 /* Every half there is, as a weight that meets x = 1. */
 static void check_halves(const struct kernel_case *c)
 {
-    if (c->type != MAT_FLOAT_F16)
-        return;
     uint16_t *halves = aligned(65536 * 2);
     float *wide = aligned(65536 * 4);
     for (int i = 0; i < 65536; i++)

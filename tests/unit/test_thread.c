@@ -51,6 +51,35 @@ TEST(team_of_nought_has_a_thread_for_each_processor)
     team_free(NULL);
 }
 
+static void dally(int looks)
+{
+    for (volatile int i = 0; i < looks; i++)
+        ;
+}
+
+static void count_slowly(void *arg, int i)
+{
+    dally(i % 2 * 20000);
+    count(arg, i);
+}
+
+/* Pauses about as long as a thread looks before it sleeps, on either side: it is met
+ * looking, falling asleep and asleep. */
+TEST(team_loses_no_loop_to_a_thread_that_falls_asleep)
+{
+    for (int threads = 2; threads <= 3; threads++) {
+        struct team *t = team_of(threads);
+        atomic_int seen[3] = {0};
+        for (int round = 0; round < 3000; round++) {
+            parallel_for(t, 3, round % 7 ? count : count_slowly, seen);
+            dally(round * 37 % 40000);
+        }
+        for (int i = 0; i < 3; i++)
+            CHECK_INT(seen[i], 3000);
+        team_free(t);
+    }
+}
+
 struct nest {
     struct team *team;
     atomic_int n;
