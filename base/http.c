@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "base/clock.h"
 
 enum { CONNECT_MS = 5000, LOOK_MS = 100 };
@@ -240,6 +241,8 @@ static void set_options(struct http *h, const struct http_request *r, const char
     curl_easy_setopt(e, CURLOPT_XFERINFODATA, h);
     if (to->loopback)
         curl_easy_setopt(e, CURLOPT_PROXY, "");
+    if (r->ca_file) /* the folder of the system's stays */
+        curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
     set_body(h, r);
 }
 
@@ -318,6 +321,8 @@ static enum err_code tell(struct http *h, CURLcode rc, const struct http_address
     }
     h->fault = fault_of(rc);
     const char *why = *h->reason ? h->reason : curl_easy_strerror(rc);
+    if (h->fault == HTTP_UNTRUSTED)
+        return err_set(err, ERR_IO, "the certificate of %s is not trusted: %.120s", to->host, why);
     return rc ? err_set(err, rc == CURLE_OUT_OF_MEMORY ? ERR_NOMEM : ERR_IO, "%s: %.160s", to->host,
                         why)
               : OK;
@@ -393,6 +398,8 @@ enum err_code http_send(struct http *h, const struct http_request *r, struct err
     h->left = h->too_large = false;
     buf_reset(&h->first);
     enum err_code rc = http_address(r->url, &origin, err);
+    if (!rc && r->ca_file && access(r->ca_file, R_OK) != 0)
+        rc = err_errno(err, "%s", r->ca_file);
     if (rc)
         return rc;
     char *url = str_dup(str_of(r->url));

@@ -44,6 +44,7 @@ struct http_request {
     struct str body;           /* sent when its ptr is not NULL */
     FILE *file;                /* or this one is, of file_bytes */
     int64_t file_bytes;
+    const char *ca_file;       /* PEM of authorities to trust beside the system's; or NULL */
     int connect_ms;            /* 0: 5000 */
     int idle_ms;               /* without a byte either way: ERR_IO; 0: no bound */
     int64_t max_bytes;         /* of the answer's body, ERR_LIMIT past it; 0: no bound */

@@ -87,44 +87,6 @@ bool json_put(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) == 0;
 }
 
-static bool listed(const char *const *known, const char *key)
-{
-    for (; *known; known++)
-        if (strcmp(*known, key) == 0)
-            return true;
-    return false;
-}
-
-static const char *nearest(const char *const *known, const char *key)
-{
-    const char *best = NULL;
-    int least = 3; /* farther off it is another word */
-    for (; *known; known++) {
-        int d = str_distance(str_of(*known), str_of(key));
-        if (d < least) {
-            least = d;
-            best = *known;
-        }
-    }
-    return best;
-}
-
-enum err_code json_only(const json_t *object, const char *const *known, struct err *err)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
-        if (listed(known, key))
-            continue;
-        const char *near = nearest(known, key);
-        if (near)
-            return err_set(err, ERR_ARG, "unknown field %.80s: did you mean %s", key, near);
-        return err_set(err, ERR_ARG, "unknown field %.80s", key);
-    }
-    return OK;
-}
-
 static const char *type_name(const json_t *v)
 {
     switch (json_typeof(v)) {
@@ -144,82 +106,13 @@ static const char *type_name(const json_t *v)
     }
 }
 
-static enum err_code wrong_type(const json_t *v, const char *key, const char *want, struct err *err)
-{
-    return err_set(err, ERR_ARG, "%s is %s, need %s", key, type_name(v), want);
-}
-
-static const json_t *present(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return v && !json_is_null(v) ? v : NULL;
-}
-
 enum err_code json_opt_str(const json_t *o, const char *key, struct str *out, struct err *err)
 {
-    const json_t *v = present(o, key);
-    if (!v)
+    const json_t *v = json_object_get(o, key);
+    if (!v || json_is_null(v))
         return OK;
     if (!json_is_string(v))
-        return wrong_type(v, key, "a string", err);
+        return err_set(err, ERR_ARG, "%s is %s, need a string", key, type_name(v));
     *out = (struct str){json_string_value(v), json_string_length(v)};
-    return OK;
-}
-
-/* 2.0 is as whole a number as 2. */
-static bool whole(const json_t *v, int64_t *n)
-{
-    if (json_is_integer(v)) {
-        *n = json_integer_value(v);
-        return true;
-    }
-    double d = json_real_value(v);
-    if (!(d >= -0x1p53 && d <= 0x1p53) || d != (double)(int64_t)d)
-        return false;
-    *n = (int64_t)d;
-    return true;
-}
-
-enum err_code json_opt_int(const json_t *o, const char *key, int64_t min, int64_t max, int64_t *out,
-                           struct err *err)
-{
-    const json_t *v = present(o, key);
-    if (!v)
-        return OK;
-    int64_t n;
-    if (!json_is_number(v))
-        return wrong_type(v, key, "a whole number", err);
-    if (!whole(v, &n))
-        return err_set(err, ERR_ARG, "%s is %.15g, need a whole number", key, json_real_value(v));
-    if (n < min || n > max)
-        return err_set(err, ERR_ARG, "%s is %lld, need %lld to %lld", key, (long long)n,
-                       (long long)min, (long long)max);
-    *out = n;
-    return OK;
-}
-
-enum err_code json_opt_num(const json_t *o, const char *key, double min, double max, double *out,
-                           struct err *err)
-{
-    const json_t *v = present(o, key);
-    if (!v)
-        return OK;
-    if (!json_is_number(v))
-        return wrong_type(v, key, "a number", err);
-    double d = json_number_value(v);
-    if (!(d >= min && d <= max))
-        return err_set(err, ERR_ARG, "%s is %.15g, need %.15g to %.15g", key, d, min, max);
-    *out = d;
-    return OK;
-}
-
-enum err_code json_opt_bool(const json_t *o, const char *key, bool *out, struct err *err)
-{
-    const json_t *v = present(o, key);
-    if (!v)
-        return OK;
-    if (!json_is_boolean(v))
-        return wrong_type(v, key, "true or false", err);
-    *out = json_is_true(v);
     return OK;
 }

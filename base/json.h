@@ -21,14 +21,6 @@ void json_write(struct buf *b, const json_t *v);
 json_t *json_text(struct str s);
 /* Set and take over `value`; a NULL value (no memory) is a failure. */
 bool json_put(json_t *object, const char *key, json_t *value);
-/* ERR_ARG naming the first key of `object` that is not in `known` (NULL-ended). */
-enum err_code json_only(const json_t *object, const char *const *known, struct err *err);
-/* Typed reads of an optional key: absent or null leaves *out as it is;
- * another type or a number out of range is ERR_ARG naming the key. */
+/* An optional text: absent or null leaves *out as it is; another type is ERR_ARG naming the key. */
 enum err_code json_opt_str(const json_t *o, const char *key, struct str *out, struct err *err);
-enum err_code json_opt_int(const json_t *o, const char *key, int64_t min, int64_t max,
-                           int64_t *out, struct err *err);
-enum err_code json_opt_num(const json_t *o, const char *key, double min, double max,
-                           double *out, struct err *err);
-enum err_code json_opt_bool(const json_t *o, const char *key, bool *out, struct err *err);
 #endif

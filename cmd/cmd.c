@@ -51,10 +51,15 @@ static const char *word_of(int status)
     }
 }
 
+/* A signal handler finds its flags in no other way. */
+static struct stop stopping;
+static volatile sig_atomic_t caught;
+
 static int complain(const struct cmd *c, int status, const char *text)
 {
     fflush(stdout);
-    fprintf(stderr, "carrel: %s\n", text);
+    if (!caught) /* who ended it knows why it ended */
+        fprintf(stderr, "carrel: %s\n", text);
     if (c && c->json)
         cmd_json(json_pack("{s:{s:s,s:o}}", "error", "code", word_of(status), "message",
                            json_text(str_of(text))));
@@ -164,14 +169,30 @@ int cmd_done(int status)
     return status ? status : CMD_FAILED;
 }
 
-/* A signal handler finds its flag in no other way. */
-static struct stop stopping;
+/* Safe in a handler. */
+static void end_by(int number)
+{
+    signal(number, SIG_DFL);
+    raise(number);
+}
 
 static void on_signal(int number)
 {
     if (number == SIGINT && stop_asked(&stopping))
-        _exit(130);
+        end_by(number);
+    caught = number;
     stop_set(&stopping);
+}
+
+bool cmd_interrupted(void)
+{
+    return caught;
+}
+
+void cmd_end_by_signal(void)
+{
+    if (caught)
+        end_by(caught);
 }
 
 struct stop *cmd_catch_signals(void)

@@ -66,8 +66,11 @@ void cmd_join(struct buf *b, int n, char **words);
 int cmd_done(int status);
 
 /* SIGINT and SIGTERM set the stop that this returns (a second SIGINT ends the
- * process at once); SIGPIPE is ignored. */
+ * process at once); SIGPIPE is ignored. From then on errors are told with --json only. */
 struct stop *cmd_catch_signals(void);
+bool cmd_interrupted(void);
+/* Where one of them has come: end by it after all, so that a shell's loop ends too (it says 130). */
+void cmd_end_by_signal(void);
 /* Where `name` (e.g. "carrel-extract") lies beside this program. */
 const char *cmd_neighbour(const char *name);
 

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/http.h"
 #include "base/sha256.h"
+#include "cmd/people.h"
 
 enum { REDIRECTS = 5, TRIES = 5, CONNECT_MS = 10000, IDLE_MS = 30000, SLICE_MS = 50 };
 enum { WAIT_MS = 500, WAIT_MAX_MS = 30000, CHUNK = 1 << 20, SPARE = 16 << 20, FROM_MAX = 8192 };
@@ -80,19 +81,18 @@ static void write_digits(struct sha256 *sum, char out[65])
     hash_hex(bytes, SHA256_BYTES, out);
 }
 
-enum err_code download_sum(const struct download_options *opt, const char *path, char out[65],
-                           struct err *err)
+enum err_code download_sum(const struct download_options *opt, const char *path,
+                           struct download_result *out, struct err *err)
 {
     struct sha256 sum;
-    int64_t bytes;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, "%s", path);
     sha256_init(&sum);
-    enum err_code rc = sum_fd(opt, fd, &sum, &bytes, err);
+    enum err_code rc = sum_fd(opt, fd, &sum, &out->bytes, err);
     close(fd);
     if (!rc)
-        write_digits(&sum, out);
+        write_digits(&sum, out->sha256);
     return rc ? err_wrap(err, rc, "%s", path) : OK;
 }
 
@@ -176,17 +176,23 @@ static struct str version_of(const struct http *h)
     return http_header(h, "last-modified");
 }
 
+/* Before the first byte: what will come, and whether there is room for it. */
 static enum err_code check_space(struct download *d, struct err *err)
 {
     struct statvfs fs;
+    char size[16], room[16], text[100];
     if (d->total < 0 || fstatvfs(d->fd, &fs) != 0)
         return OK;
-    double need = (double)(d->total - d->have) + SPARE, MB = 1e6;
+    double need = (double)(d->total - d->have) + SPARE;
     double left = (double)fs.f_bavail * (double)fs.f_frsize;
-    if (need <= left)
-        return OK;
-    return err_set(err, ERR_LIMIT, "%.1f MB are needed for %s, and %.1f MB are free", need / MB,
-                   d->opt->path, left / MB);
+    people_size((int64_t)left, room);
+    if (need > left)
+        return err_set(err, ERR_LIMIT, "%s: %s are needed, with a little to spare, and %s are free",
+                       d->opt->path, people_size((int64_t)need, size), room);
+    snprintf(text, sizeof(text), "%s to fetch, and %s are free", people_size(d->total - d->have, size),
+             room);
+    note(d, text);
+    return OK;
 }
 
 static enum err_code save_version(struct download *d, struct err *err)
@@ -289,6 +295,7 @@ static enum err_code send_request(struct download *d, struct err *err)
     const struct http_request q = {
         .url = d->opt->url,
         .headers = headers,
+        .ca_file = d->opt->ca_file,
         .connect_ms = CONNECT_MS,
         .idle_ms = IDLE_MS,
         .redirects = REDIRECTS,
@@ -347,6 +354,8 @@ static enum verdict judge(struct download *d, enum err_code *rc, struct err *err
         *rc = refusal(d, status, err);
         return status == 408 || status == 429 || status >= 500 ? AGAIN : GIVE_UP;
     }
+    if (*rc && fault == HTTP_UNTRUSTED && err)
+        *rc = err_set(err, ERR_IO, "%.200s (see llm.ca_file)", err->msg);
     if (*rc)
         return lost ? AGAIN : GIVE_UP;
     if (!d->answered) /* no byte came */
@@ -367,6 +376,13 @@ static enum err_code wait_for(struct download *d, int failures, struct err *err)
     return stop_check(d->opt->stop, err);
 }
 
+static void note_again(const struct download *d, const char *why)
+{
+    char text[280];
+    snprintf(text, sizeof(text), "%.240s; trying again", why);
+    note(d, text);
+}
+
 /* Until it is whole; `failures` counts those in a row that brought no byte. */
 static enum err_code fetch(struct download *d, struct err *err)
 {
@@ -385,7 +401,7 @@ static enum err_code fetch(struct download *d, struct err *err)
         if (v == GIVE_UP || failures == TRIES)
             return rc ? rc : err_set(err, ERR_IO, "%s gives no whole file", d->opt->url);
         if (rc)
-            note(d, err ? err->msg : "cut off");
+            note_again(d, err ? err->msg : "cut off");
         rc = wait_for(d, failures, err);
         if (rc)
             return rc;

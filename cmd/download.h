@@ -18,11 +18,12 @@
 
 struct download_options {
     const char *url, *path;
+    const char *ca_file;       /* as in base/http.h; NULL: none */
     struct str magic;          /* the file's first bytes; another beginning is ERR_FORMAT at once */
     const struct stop *stop;
     /* How far it is; total < 0: the server does not say. `what`: "pulling", "checking". */
     void (*progress)(void *arg, const char *what, int64_t done, int64_t total);
-    void (*note)(void *arg, const char *text);   /* why it waits, why it begins anew */
+    void (*note)(void *arg, const char *text);   /* how much comes, why it waits or begins anew */
     void *arg;
 };
 struct download_result {
@@ -38,7 +39,7 @@ enum err_code download_fetch(const struct download_options *opt, struct download
 /* Sync PATH.part and rename it; or remove it. */
 enum err_code download_keep(const char *path, struct err *err);
 void download_drop(const char *path);
-/* SHA-256 of a file, as digits; progress and stop as above. */
-enum err_code download_sum(const struct download_options *opt, const char *path, char out[65],
-                           struct err *err);
+/* Size and SHA-256 of a file that is there; progress and stop as above. */
+enum err_code download_sum(const struct download_options *opt, const char *path,
+                           struct download_result *out, struct err *err);
 #endif

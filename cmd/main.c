@@ -61,7 +61,8 @@ static void print_verbs(FILE *to)
     }
     fputs("\n`carrel help VERB` explains one. Exit status: 0 done, 1 failed, 2 wrong command\n"
           "line, 3 part of it failed, 4 nothing found or refused, 5 a check found something,\n"
-          "10 no store, 11 store in use, 12 key refused, 13 store of another version.\n",
+          "10 no store, 11 store in use, 12 key refused, 13 store of another version; a signal\n"
+          "ends it as a shell expects (130 after Ctrl-C).\n",
           to);
 }
 
@@ -108,5 +109,8 @@ int main(int argc, char **argv)
         word = "version";
     log_set_level(LOG_WARN); /* serve has its own, from the configuration */
     const struct verb *v = find_verb(word);
-    return v ? v->run(argc - 1, argv + 1) : unknown_verb(word);
+    int status = v ? v->run(argc - 1, argv + 1) : unknown_verb(word);
+    if (status)
+        cmd_end_by_signal();
+    return status;
 }

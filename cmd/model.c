@@ -16,6 +16,8 @@ static const char HELP[] =
     "file from the catalogue (which it shows without a name) or an address into the\n"
     "folder.";
 
+enum { GREEDY = 32 }; /* tokens that are written where nobody says how many */
+
 struct model_args {
     bool special;
     const char *against, *kv;
@@ -35,6 +37,9 @@ static int run(const struct args_usage *u, const struct cmd *c, const char *path
     if (!a->run.ids == !a->run.prompt)
         return args_wrong(u, c, "run takes --ids 1,2,3 or --prompt TEXT, one of them");
     a->run.kv = (enum attn_type)kv;
+    if (!c->json && a->run.prompt && !a->run.logits && a->run.greedy < 0)
+        a->run.greedy = GREEDY; /* people want to see it write */
+    a->run.greedy = a->run.greedy < 0 ? 0 : a->run.greedy;
     return model_run(c, path, &a->run);
 }
 
@@ -61,14 +66,15 @@ static int dispatch(const struct args_usage *u, const struct cmd *c, int n, char
 int cmd_model(int argc, char **argv)
 {
     struct cmd c = {0};
-    struct model_args a = {0};
+    struct model_args a = {.run.greedy = -1};
     const struct arg args[] = {
         {"special", ARG_FLAG, &a.special, NULL, "tokenize: with the model's control tokens", 0, 0},
         {"against", ARG_TEXT, &a.against, "FILE",
          "check: JSON lines {\"text\", \"vector\"} to compare", 0, 0},
         {"ids", ARG_TEXT, &a.run.ids, "1,2,3", "run: token ids, as they are", 0, 0},
         {"prompt", ARG_TEXT, &a.run.prompt, "TEXT", "run: a text, without any template", 0, 0},
-        {"greedy", ARG_INT, &a.run.greedy, "N", "run: N tokens behind it, the likeliest", 0,
+        {"greedy", ARG_INT, &a.run.greedy, "N",
+         "run: N tokens behind it, the likeliest; of a prompt 32, with --json none", 0,
          1 << 20},
         {"logits", ARG_TEXT, &a.run.logits, "P,P", "run: all logits at these positions", 0, 0},
         {"kv", ARG_TEXT, &a.kv, "TYPE", "run: of the cache, f32 (the default), f16 or q8", 0, 0},

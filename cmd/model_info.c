@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base/log.h"
 #include "cmd/model.h"
 #include "cmd/models.h"
@@ -112,13 +113,16 @@ static void put_decoder(json_t *o, const struct gguf *g)
                        (json_int_t)session_bytes(&s, ATTN_F32, context)));
 }
 
-static json_t *describe(const struct gguf *g)
+static json_t *describe(const struct gguf *g, const char *path)
 {
     json_t *o = json_object();
+    struct stat st;
     char hash[33];
     int64_t params;
     put_text(o, "name", g, "general.name");
     put_text(o, "architecture", g, "general.architecture");
+    if (stat(path, &st) == 0)
+        json_put(o, "size_bytes", json_integer(st.st_size));
     put_shape(o, g);
     put_text(o, "licence", g, "general.license");
     put_text(o, "sources", g, "general.sources");
@@ -132,22 +136,56 @@ static json_t *describe(const struct gguf *g)
     return o;
 }
 
+/* What people read for a key, where they would not guess it. */
+static const struct { const char *key, *label; } labels[] = {
+    {"size_bytes", "size of the file"},
+    {"weight_bytes", "memory for weights"},
+    {"bytes_a_token", "read for a token"},
+    {"session_context", "context of a session"},
+    {"session_bytes", "memory of a session"},
+};
+
+static const char *label_of(const char *key)
+{
+    for (size_t i = 0; i < sizeof(labels) / sizeof(*labels); i++)
+        if (strcmp(labels[i].key, key) == 0)
+            return labels[i].label;
+    return key;
+}
+
+static void print_value(const char *key, const json_t *v)
+{
+    char size[16];
+    const char *name;
+    json_t *n;
+    long long count = json_integer_value(v);
+    bool bytes = strstr(key, "bytes") != NULL;
+    if (json_is_string(v))
+        people_line(str_of(json_string_value(v)), 300);
+    else if (json_is_integer(v) && bytes)
+        printf("%s", people_size(count, size));
+    else if (json_is_integer(v) && strcmp(key, "parameters") == 0)
+        printf("%s", people_count(count, size));
+    else if (json_is_integer(v))
+        printf("%lld", count);
+    else if (json_is_null(v))
+        printf("unknown");
+    else if (bytes)
+        json_object_foreach((json_t *)(uintptr_t)v, name, n)
+            printf("%s as %s  ", people_size(json_integer_value(n), size), name);
+    else
+        json_object_foreach((json_t *)(uintptr_t)v, name, n)
+            printf("%lld %s  ", (long long)json_integer_value(n), name);
+}
+
 static void print_description(const json_t *o)
 {
-    const char *key, *type;
-    json_t *v, *n;
-    json_object_foreach((json_t *)o, key, v)
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)o, key, v)
     {
-        printf("%-23s ", key);
-        if (json_is_string(v))
-            people_line(str_of(json_string_value(v)), 300);
-        else if (json_is_integer(v))
-            printf("%lld", (long long)json_integer_value(v));
-        else if (json_is_null(v))
-            printf("unknown");
-        else
-            json_object_foreach(v, type, n)
-                printf("%lld %s  ", (long long)json_integer_value(n), type);
+        printf("%-23s ", label_of(key));
+        print_value(key, v);
         putchar('\n');
     }
 }
@@ -159,7 +197,7 @@ int model_info(const struct cmd *c, const char *path)
     enum err_code rc = gguf_open(path, &g, &err);
     if (rc)
         return cmd_fail(c, rc, &err);
-    json_t *o = describe(g);
+    json_t *o = describe(g, path);
     rc = gguf_intact(g, &err);
     if (rc) {
         json_decref(o);
@@ -252,21 +290,29 @@ static void put_remotes(json_t *list, const struct config *config)
     }
 }
 
+/* "1.2 billion parameters, 808 MB" */
+static void add_size(struct buf *b, const json_t *m)
+{
+    char size[16];
+    if (json_object_get(m, "dimensions"))
+        buf_printf(b, "%lld dimensions", (long long)people_number(m, "dimensions"));
+    else if (json_object_get(m, "parameters"))
+        buf_printf(b, "%s parameters", people_count(people_number(m, "parameters"), size));
+    if (people_number(m, "size_bytes"))
+        buf_printf(b, "%s%s", b->len ? ", " : "", people_size(people_number(m, "size_bytes"), size));
+}
+
 static void print_list(const json_t *list)
 {
     size_t i;
     json_t *m;
-    json_array_foreach((json_t *)list, i, m)
+    json_array_foreach((json_t *)(uintptr_t)list, i, m)
     {
-        char size[40] = "";
-        if (json_object_get(m, "dimensions"))
-            snprintf(size, sizeof(size), "%4lld dimensions",
-                     (long long)people_number(m, "dimensions"));
-        else if (json_object_get(m, "context"))
-            snprintf(size, sizeof(size), "%.1f million parameters",
-                     (double)people_number(m, "parameters") / 1e6);
-        printf("%-20s %-28s %-7s %-24s  %s\n", people_text(m, "role"), people_text(m, "name"),
-               people_text(m, "architecture"), size, people_text(m, "file"));
+        struct buf size = {0};
+        add_size(&size, m);
+        printf("%-20s %-28s %-7s %-34s  %s\n", people_text(m, "role"), people_text(m, "name"),
+               people_text(m, "architecture"), size.ptr ? size.ptr : "", people_text(m, "file"));
+        buf_free(&size);
         if (json_object_get(m, "error"))
             printf("%-20s %s\n", "", people_text(m, "error"));
     }

@@ -21,6 +21,7 @@ struct pull {
     const struct cmd *cmd;
     struct progress progress;
     char *url, *path;
+    char *ca_file;         /* or NULL */
     char want[65];         /* the sum that it must have; "" none is known */
     const char *want_from; /* "catalogue", "argument", "server" */
     struct str licence;
@@ -49,8 +50,14 @@ static int print_catalogue(const struct cmd *c)
         cmd_json(json_pack("{s:o}", "catalogue", list));
         return cmd_done(CMD_OK);
     }
-    json_array_foreach(list, i, e) printf("%-30s  %-20s  %s\n", people_text(e, "name"),
-                                          people_text(e, "licence"), people_text(e, "aliases"));
+    json_array_foreach(list, i, e)
+    {
+        char size[16] = "";
+        if (people_number(e, "bytes"))
+            people_size(people_number(e, "bytes"), size);
+        printf("%-30s  %8s  %-20s  %s\n", people_text(e, "name"), size, people_text(e, "licence"),
+               people_text(e, "aliases"));
+    }
     json_decref(list);
     return cmd_done(CMD_OK);
 }
@@ -60,12 +67,15 @@ static int print_catalogue(const struct cmd *c)
 struct nearest {
     struct str name, best;
     int least;
+    struct buf begin;      /* names that begin so */
 };
 
 static bool compare(void *arg, const struct catalogue_entry *e)
 {
     struct nearest *n = arg;
     int d = str_distance(n->name, e->name);
+    if (str_starts(e->name, n->name))
+        buf_printf(&n->begin, "%s%.*s", n->begin.len ? ", " : "", STR_ARG(e->name));
     if (d < n->least) {
         n->least = d;
         n->best = e->name;
@@ -77,6 +87,12 @@ static enum err_code unknown(const char *what, struct err *err)
 {
     struct nearest n = {.name = str_of(what), .least = (int)strlen(what) / 2 + 1};
     catalogue_each(compare, &n);
+    if (n.begin.len)
+        err_set(err, ERR_NOTFOUND, "which \"%.40s\"? There are %.170s", what, n.begin.ptr);
+    bool several = n.begin.len > 0;
+    buf_free(&n.begin);
+    if (several)
+        return ERR_NOTFOUND;
     if (n.best.len)
         return err_set(err, ERR_NOTFOUND, "no \"%.100s\" in the catalogue: did you mean %.*s?",
                        what, STR_ARG(n.best));
@@ -150,7 +166,8 @@ static enum err_code find_path(struct pull *p, const char *as, struct err *err)
         buf_printf(&path, "/%.*s", STR_ARG(name));
         rc = buf_ok(&path, "a path", err);
         p->path = rc ? NULL : str_dup(buf_view(&path));
-        if (!rc && !p->path)
+        p->ca_file = config->llm.ca_file ? str_dup(str_of(config->llm.ca_file)) : NULL;
+        if (!rc && (!p->path || (config->llm.ca_file && !p->ca_file)))
             rc = err_set(err, ERR_NOMEM, "a path");
     }
     buf_free(&path);
@@ -216,6 +233,7 @@ static enum err_code fetch(struct pull *p, struct download_result *r, struct err
 {
     const struct download_options opt = {.url = p->url,
                                          .path = p->path,
+                                         .ca_file = p->ca_file,
                                          .magic = STR("GGUF"),
                                          .stop = cmd_catch_signals(),
                                          .progress = show,
@@ -223,14 +241,16 @@ static enum err_code fetch(struct pull *p, struct download_result *r, struct err
                                          .arg = p};
     if (file_exists(p->path)) {
         p->there = true;
-        enum err_code rc = download_sum(&opt, p->path, r->sha256, err);
+        enum err_code rc = download_sum(&opt, p->path, r, err);
         if (!rc && *p->want && strcmp(p->want, r->sha256) != 0)
             rc = wrong_sum(p, r->sha256, err);
         return rc;
     }
     enum err_code rc = download_fetch(&opt, r, err);
-    if (rc == ERR_CANCELLED)
-        return err_set(err, rc, "stopped; the same command goes on where it was");
+    if (rc == ERR_CANCELLED) {
+        progress_end(&p->progress);
+        cmd_note("stopped; the same command goes on where it was");
+    }
     if (rc)
         return rc;
     rc = check_sum(p, r, err);
@@ -254,7 +274,9 @@ static int report(struct pull *p, const struct download_result *r)
                            p->licence.len ? json_text(p->licence) : json_null()));
         return cmd_done(CMD_OK);
     }
-    printf("%s%s\nsha256 %s (%s%s)\n", p->path, p->there ? " was there" : "", r->sha256,
+    char size[16];
+    printf("%s: %s%s\nsha256 %s (%s%s)\n", p->path, people_size(r->bytes, size),
+           p->there ? ", was there" : "", r->sha256,
            against ? "as it should be, by the " : "could not be checked against a known sum",
            against ? against : "");
     if (p->licence.len)
@@ -281,5 +303,6 @@ int model_pull(const struct cmd *c, const char *what, const char *as, const char
     int status = rc ? cmd_fail(c, rc, &err) : report(&p, &r);
     free(p.url);
     free(p.path);
+    free(p.ca_file);
     return status;
 }

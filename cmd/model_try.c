@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "cmd/model.h"
+#include "cmd/people.h"
 #include "cmd/trial.h"
 #include "llm/chat.h"
 
@@ -99,10 +100,11 @@ static void tell(const struct check *k, const char *path)
                            "decode", isfinite(k->decode) ? k->decode : 0));
         return;
     }
-    printf("%s: %s, %.1f million parameters, context %d, template %s\n", path, s->arch,
-           (double)s->n_params / 1e6, s->context, family);
-    printf("reads %.1f tokens a second, writes %.1f, with %.0f MiB of weights on %d threads\n",
-           k->prefill, k->decode, (double)s->weight_bytes / (1 << 20), team_size(k->t.team));
+    char text[16];
+    printf("%s: %s, %s parameters, context %d, template %s\n", path, s->arch,
+           people_count(s->n_params, text), s->context, family);
+    printf("reads %.1f tokens a second, writes %.1f, with %s of weights on %d threads\n", k->prefill,
+           k->decode, people_size((int64_t)s->weight_bytes, text), team_size(k->t.team));
     printf("%s\n", k->findings ? "something is wrong with it" : "it does what a decoder should");
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "cmd/cmd.h"
 #include "cmd/models.h"
 #include "cmd/progress.h"
 
@@ -68,6 +69,10 @@ static void show_loading(void *arg, double done)
     struct loading *l = arg;
     const struct progress_now now = {
         .what = "loading the model", .unit = "%", .done = (int64_t)(done * 100), .total = 100};
+    if (cmd_interrupted()) { /* nothing is lost by it, and the rest may take long */
+        progress_end(&l->bar);
+        cmd_end_by_signal();
+    }
     if (l->bar.terminal && done >= 1) {
         progress_end(&l->bar); /* lines of the log follow */
     } else if (l->bar.terminal) {
@@ -92,6 +97,7 @@ static int remotes_of(const struct config *c, struct llm_remote_options *out)
                                              .url = r->url,
                                              .model = r->model,
                                              .key_file = r->key_file,
+                                             .ca_file = c->llm.ca_file,
                                              .timeout_ms = r->timeout_ms,
                                              .attempts = r->attempts};
     }

@@ -31,6 +31,22 @@ const char *people_size(int64_t bytes, char out[16])
     return out;
 }
 
+const char *people_count(int64_t n, char out[16])
+{
+    static const char *const words[] = {"thousand", "million", "billion"};
+    double v = (double)n;
+    int w = -1;
+    while (v >= 1000 && w < 2) {
+        v /= 1000;
+        w++;
+    }
+    if (w < 0)
+        snprintf(out, 16, "%lld", (long long)n);
+    else
+        snprintf(out, 16, v < 9.995 ? "%.2f %s" : v < 99.95 ? "%.1f %s" : "%.0f %s", v, words[w]);
+    return out;
+}
+
 /* `text` with white space folded and cut at `max` characters, behind `line`. */
 static void add_line(struct buf *line, struct str text, int max)
 {

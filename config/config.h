@@ -67,6 +67,7 @@ struct config {
         char *model;               /* path, or name of a file in `models`; "none": no file;
                                       NULL: what there is in `models` */
         char *models;              /* folder; NULL: "models" in store.dir */
+        char *ca_file;             /* authorities beside the system's, of remotes and of pulls; or NULL */
         char *family;              /* llm.template; NULL: as the file says */
         int context, sessions, queue; /* 0: as the engine likes */
         const char *kv_cache;      /* "f16", "q8", "f32" */

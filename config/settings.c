@@ -89,6 +89,8 @@ const struct setting settings[] = {
      "of answers where a request names none; 0: always the likeliest word"},
     {"llm", "order", SETTING_CHOICE, AT(llm.order), "local", 0, 0, orders,
      "which generator is asked first: the file here, or llm.remote"},
+    {"llm", "ca_file", SETTING_PATH, AT(llm.ca_file), NULL, 0, 4000, NULL,
+     "PEM of authorities that servers of models may be certified by, beside the system's"},
     {"llm", "remote", SETTING_REMOTES, AT(llm.remotes), NULL, 0, 0, NULL,
      "OpenAI-compatible servers that answer too, asked in this order"},
     {"log", "level", SETTING_CHOICE, AT(log.level), "info", 0, 0, levels, "how much is told"},

@@ -48,12 +48,12 @@ static void embed_text(void *arg, int text)
     int dim = b->info.dim;
     for (int t = b->start[text]; t < b->start[text + 1]; t++) {
         float *x = b->x + (size_t)t * (size_t)dim, *more = b->v + (size_t)t * (size_t)dim;
-        tensor_row(b->words, b->ids[t], x);
-        if (b->kinds) {
-            tensor_row(b->kinds, 0, more);
+        tensor_row(&b->words, b->ids[t], x);
+        if (b->kinds.data) {
+            tensor_row(&b->kinds, 0, more);
             vec_axpy(x, 1, more, dim);
         }
-        tensor_row(b->places, t - b->start[text], more);
+        tensor_row(&b->places, t - b->start[text], more);
         act_add_norm(x, more, b->norm, b->norm_bias, dim, b->eps);
     }
 }

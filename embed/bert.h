@@ -6,8 +6,8 @@
  *           weights F32, F16, BF16, Q8_0 or Q4_0, made F32 at load.
  * Texts of a batch lie behind each other without padding; attention is worked
  * out text by text. Same text, same bits, whatever its batch.
- * Threads   one owner at a time. Memory  owns weights and scratch; embeddings
- *           are read from the GGUF, which must outlive it. Private to embed/. */
+ * Threads   one owner at a time. Memory  owns weights, embeddings and scratch; names and
+ *           pieces are read from the GGUF, which must outlive it. Private to embed/. */
 #ifndef CARREL_EMBED_BERT_H
 #define CARREL_EMBED_BERT_H
 #include <stddef.h>

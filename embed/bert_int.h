@@ -17,7 +17,7 @@ struct bert {
     struct bert_info info;
     float eps;
     struct wordpiece *wp;
-    const struct tensor *words, *places, *kinds;   /* [n][dim]; kinds may be NULL */
+    struct tensor words, places, kinds;    /* [n][dim], our own; kinds may be zero */
     float *norm, *norm_bias;
     struct bert_layer *layer;
     float *weights;                        /* all of the above, one block */

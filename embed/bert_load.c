@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "embed/bert_int.h"
+#include "embed/rows.h"
 #include "model/gemm.h"
 #include "model/tensor.h"
 
@@ -142,6 +143,12 @@ static enum err_code load_weights(struct loader *l)
     return load_parts(l);
 }
 
+static enum err_code load_rows(struct loader *l, const char *name, int64_t n, struct tensor *out)
+{
+    const struct tensor *t = want(l, name, l->b->info.dim, n);
+    return t ? rows_copy(t, out, l->err) : ERR_FORMAT;
+}
+
 static enum err_code load_embeddings(struct loader *l)
 {
     struct bert *b = l->b;
@@ -150,15 +157,13 @@ static enum err_code load_embeddings(struct loader *l)
     if (rc)
         return rc;
     b->info.window = context < BERT_WINDOW ? (int)context : BERT_WINDOW;
-    b->words = want(l, "token_embd.weight", b->info.dim, (int64_t)wordpiece_size(b->wp));
-    b->places = b->words ? want(l, "position_embd.weight", b->info.dim, context) : NULL;
-    if (!b->places)
-        return ERR_FORMAT;
+    rc = load_rows(l, "token_embd.weight", (int64_t)wordpiece_size(b->wp), &b->words);
+    if (!rc)
+        rc = load_rows(l, "position_embd.weight", context, &b->places);
     const struct tensor *kinds = gguf_tensor(l->g, "token_types.weight");
-    if (!kinds)                            /* some families have none */
-        return OK;
-    b->kinds = want(l, "token_types.weight", b->info.dim, kinds->ne[1]);
-    return b->kinds ? OK : ERR_FORMAT;
+    if (rc || !kinds)                      /* some families have none */
+        return rc;
+    return load_rows(l, "token_types.weight", kinds->ne[1], &b->kinds);
 }
 
 static enum err_code read_pooling(struct loader *l, enum bert_pooling pooling)
@@ -292,6 +297,9 @@ void bert_free(struct bert *b)
     if (!b)
         return;
     wordpiece_free(b->wp);
+    rows_free(&b->words);
+    rows_free(&b->places);
+    rows_free(&b->kinds);
     free(b->layer);
     free(b->weights);
     free(b->scratch);

@@ -139,6 +139,8 @@ static enum err_code open_table(struct embed *e, const struct embed_options *opt
         return err_set(err, ERR_ARG, "pooling \"%s\" for a static encoder, which has none",
                        opt->pooling);
     enum err_code rc = table_open(e->file, &e->table, err);
+    if (!rc && opt->model_path)
+        rc = table_keep(e->table, err);
     if (rc)
         return rc;
     struct table_info info = table_info(e->table);

@@ -10,7 +10,8 @@
  * Vectors   float[dim], length 1; a text without any known piece (empty, or all
  *           unknown, under `static`) has the zero vector: callers store none.
  * Threads   locks inside: any thread may call; bert shares one team.
- * Memory    embed_close releases all.
+ * Memory    embed_close releases all. Token vectors and weights are copied at embed_open: what
+ *           happens to the file afterwards changes no vector.
  * Same text, same bits: whatever the batch, its order or the team's size. */
 #ifndef CARREL_EMBED_EMBED_H
 #define CARREL_EMBED_EMBED_H

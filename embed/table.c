@@ -2,14 +2,15 @@
  *
  * A text's ids are sorted, so that equal pieces stand together and the sum has
  * one order whatever the text's; each row is widened to floats on a small stack
- * buffer as it is added. Rows stay in the file's own type and its mapped pages:
- * a table costs its vocabulary in memory and nothing else. */
+ * buffer as it is added. Rows stay in the file's own type; those of the built-in table in
+ * the program's own pages, so that it costs its vocabulary in memory and nothing else. */
 #include "embed/table.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/vec.h"
+#include "embed/rows.h"
 #include "model/wordpiece.h"
 
 #define IDS_AT_HAND  1024 /* pieces of an ordinary chunk: no allocation below */
@@ -18,7 +19,8 @@
 
 struct table {
     struct table_info info;
-    struct tensor rows; /* [n_pieces][dim], borrowed */
+    struct tensor rows; /* [n_pieces][dim], borrowed, or `own` */
+    struct tensor own;
     struct wordpiece *pieces;
     int32_t unk;
     float tf_log[TF_LOGS];
@@ -87,10 +89,19 @@ fail:
     return rc;
 }
 
+enum err_code table_keep(struct table *t, struct err *err)
+{
+    enum err_code rc = rows_copy(&t->rows, &t->own, err);
+    if (!rc)
+        t->rows = t->own;
+    return rc;
+}
+
 void table_free(struct table *t)
 {
     if (!t)
         return;
+    rows_free(&t->own);
     wordpiece_free(t->pieces);
     free(t);
 }

@@ -8,7 +8,7 @@
  *           [pieces][dim] (F32, F16, Q8_0 or Q4_0), the pieces under
  *           tokenizer.ggml.*, carrel.dense_weight. embed/trainer.c writes it.
  * Threads   immutable after open. Memory  rows are read from the GGUF, which
- *           must outlive the table.
+ *           must outlive the table; table_keep makes them its own.
  * Same text, same bits: pieces are summed in the order of their ids.
  * Private to embed/. */
 #ifndef CARREL_EMBED_TABLE_H
@@ -31,6 +31,8 @@ struct table_info {
 
 /* ERR_FORMAT: not a static table, or its parts do not fit each other. */
 enum err_code table_open(const struct gguf *g, struct table **out, struct err *err);
+/* For a file that others may write over. */
+enum err_code table_keep(struct table *t, struct err *err);
 void table_free(struct table *t);   /* NULL is fine */
 struct table_info table_info(const struct table *t);
 

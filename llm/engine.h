@@ -61,6 +61,8 @@ struct engine_request {
     bool begins;               /* the answer is the start of a text (a turn of a template): the
                                   space that a SentencePiece model puts in front is left out */
     bool ignore_end;           /* go on past the end token (measurements) */
+    bool announce;             /* emit an empty piece once the request has its place in the queue */
+    uint64_t circle;           /* within which prompts are reused; below 2^63 */
 };
 struct engine_reply {
     enum llm_finish finish;    /* LLM_STOP or LLM_LENGTH */

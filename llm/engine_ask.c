@@ -89,6 +89,7 @@ static enum err_code make(struct engine *e, struct slot *s, struct err *err)
 {
     s->n_max = most_tokens(e, s->req);
     s->decoder.begins = s->req->begins;
+    s->seq.circle = s->req->circle;
     enum err_code rc = stops_init(&s->stops, s->req->stops, s->req->n_stops, err);
     if (!rc)
         rc = sampler_new(&s->req->sampling, e->n_vocab, &s->sampler, err);
@@ -247,6 +248,16 @@ static enum err_code conclude(const struct slot *s, bool failed, struct engine_r
     return OK;
 }
 
+/* Tell the reader that there is a place for it. Enters and returns with the lock held. */
+static void announce(struct engine *e, struct slot *s,
+                     bool (*emit)(void *arg, const struct llm_piece *piece), void *arg)
+{
+    pthread_mutex_unlock(&e->lock);
+    bool stays = emit(arg, &(struct llm_piece){.text = STR("")});
+    pthread_mutex_lock(&e->lock);
+    s->left = s->left || !stays;
+}
+
 static enum err_code serve(struct engine *e, struct slot *s,
                            bool (*emit)(void *arg, const struct llm_piece *piece), void *arg,
                            struct engine_reply *out, struct err *err)
@@ -257,6 +268,8 @@ static enum err_code serve(struct engine *e, struct slot *s,
         pthread_mutex_lock(&e->lock);
         rc = enter(e, s, err);
         if (!rc) {
+            if (s->req->announce)
+                announce(e, s, emit, arg);
             follow(e, s, &w, emit, arg);
             leave(e);
         }

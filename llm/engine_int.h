@@ -32,6 +32,7 @@ enum {
 enum { PACE_BUCKETS = 8 };     /* 1, 2, 3-4, 5-8, ... answers */
 struct engine_pace {
     double alone_ms[PACE_BUCKETS];   /* of a pass of answers only; 0: unknown */
+    double last_ms[PACE_BUCKETS][3]; /* the last of these, alone_ms is their median */
     int age[PACE_BUCKETS];     /* passes with prompts since it was measured */
     double rows;               /* beside answers' own, that a pass can bear; 0: unknown */
     double bulk_row_ms;        /* of a row in a pass of prompts only; 0: unknown */
@@ -40,6 +41,9 @@ struct engine_pace {
 bool engine_pace_probes(const struct engine_pace *p, int n_answers);
 /* Rows of prompts for the next pass, >= 1, at most ENGINE_SLICE_MAX. */
 int engine_pace_rows(struct engine_pace *p, int n_answers, int n_proposed);
+/* Should an answer that could begin, and had `own` rows of its prompt computed, wait until
+ * all may begin: until `rest` rows of other prompts are computed? */
+bool engine_pace_waits(const struct engine_pace *p, int own, int rest);
 /* A pass took so long. */
 void engine_pace_learn(struct engine_pace *p, int n_answers, int n_proposed, int n_prompt_rows,
                        double ms);

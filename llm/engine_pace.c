@@ -5,15 +5,20 @@
  * many that are is found by trying: arithmetic hides behind reading at first, then adds up, and
  * depends on kernels, on how far the prompt has come, and on what else the machine
  * does; so there is no formula but the last pass. */
+#include <math.h>
 #include "llm/engine_int.h"
 
-static const double TARGET = 2.5;  /* of the promised 3, for p99 and not the mean */
+static const double TARGET = 2;    /* of the promised 3, for p99 and not the mean */
 static const double BULK_MS = 600; /* a pass of prompts only: what a reader who leaves may wait */
+static const double WAIT_MS = 10e3; /* for others: a person's attention (J. Nielsen, "Usability
+                                       Engineering", 1993, section 5.5) */
 enum {
     ROWS_MIN = 4,       /* a prompt goes on, whatever it costs */
     ROWS_FIRST = 64,    /* before anything is measured */
     ROWS_BULK_MIN = 32, /* below, kernels do not pay */
-    AGE_MAX = 64,       /* passes with prompts that an idle time is believed for */
+    AGE_MAX = 32,       /* passes with prompts that an idle time is believed for */
+    WAIT_TIMES = 7,     /* its own prompt, as one of eight alike; who came with little waits
+                           little */
 };
 
 static int bucket_of(int n_answers)
@@ -53,11 +58,27 @@ int engine_pace_rows(struct engine_pace *p, int n_answers, int n_proposed)
     return clamp(p->rows - n_proposed, ROWS_MIN, ENGINE_SLICE_MAX);
 }
 
-/* Slower is mostly another's work on the machine: believed slowly, as it allows longer passes. */
+bool engine_pace_waits(const struct engine_pace *p, int own, int rest)
+{
+    int64_t most = (int64_t)WAIT_TIMES * (own > ROWS_BULK_MIN ? own : ROWS_BULK_MIN);
+    return rest > 0 && rest <= most && rest * p->bulk_row_ms <= WAIT_MS;
+}
+
+static double median(const double v[3])
+{
+    double least = fmin(v[0], fmin(v[1], v[2])), most = fmax(v[0], fmax(v[1], v[2]));
+    return v[0] + v[1] + v[2] - least - most;
+}
+
+/* One slow pass met another's work on the machine; two of three say that it is slower now. */
 static void learn_alone(struct engine_pace *p, int b, double ms)
 {
-    double was = p->alone_ms[b];
-    p->alone_ms[b] = was <= 0 ? ms : ms < was ? 0.5 * (was + ms) : 0.9 * was + 0.1 * ms;
+    double *v = p->last_ms[b];
+    bool first = v[0] <= 0;
+    v[2] = first ? ms : v[1];
+    v[1] = first ? ms : v[0];
+    v[0] = ms;
+    p->alone_ms[b] = median(v);
     p->age[b] = 0;
 }
 

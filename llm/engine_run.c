@@ -4,7 +4,12 @@
  * a place and the cache's promise can be had (the first that cannot be is waited for, so
  * that nobody starves), and chooses the rows of the next pass: one of each
  * answer with its proposals, then of the prompts in the order they came. A prompt that begins
- * as another one in the same pass waits for that one's pages instead of computing them, too. */
+ * as another one in the same pass waits for that one's pages instead of computing them, too.
+ * Prompts that come together begin to be answered together: a token for eight takes hardly
+ * longer than for one, and while nobody reads, prompts go in large slices. So a prompt is computed
+ * up to its last token, which is then the first row of its answer, and waits there for
+ * the others, if these want no more than engine_pace_waits allows. */
+#include <limits.h>
 #include <string.h>
 #include "base/clock.h"
 #include "llm/engine_int.h"
@@ -137,13 +142,10 @@ static void add_part(struct engine *e, struct slot *s, int n, int n_logits)
     e->part[e->n_parts++] = (struct engine_part){.slot = s};
 }
 
-/* Tokens that both begin with. */
-static int common(const struct slot *a, const struct slot *b, int most)
+/* Do both begin with the same n tokens, and may each use what is computed for the other? */
+static bool begin_alike(const struct slot *a, const struct slot *b, int n)
 {
-    int n = 0;
-    while (n < most && a->ids[n] == b->ids[n])
-        n++;
-    return n;
+    return a->seq.circle == b->seq.circle && !memcmp(a->ids, b->ids, (size_t)n * sizeof(*a->ids));
 }
 
 /* Will this pass make a page that the prompt could take instead of computing it? */
@@ -154,25 +156,21 @@ static bool waits_for_twin(const struct engine *e, const struct slot *s)
         return false;
     for (int i = e->n_answers; i < e->n_parts; i++) {
         const struct slot *other = e->part[i].slot;
-        if (e->run[i].pos0 + e->run[i].n >= page_end && common(s, other, page_end) == page_end)
+        if (e->run[i].pos0 + e->run[i].n >= page_end && begin_alike(s, other, page_end))
             return true;
     }
     return false;
 }
 
-static void plan_prompts(struct engine *e, int rows)
+/* Up to its last token when it is to wait there. */
+static void plan_prompts(struct engine *e, int rows, bool wait)
 {
     for (int i = 0; i < e->n_live && rows > 0; i++) {
         struct slot *s = e->live[i];
-        if (s->stage != STAGE_PROMPT)
+        int left = s->n_ids - s->n_done - wait, n = left < rows ? left : rows;
+        if (s->stage != STAGE_PROMPT || n < 1 || waits_for_twin(e, s))
             continue;
-        int known = kv_catch_up(e->kv, &s->seq, s->ids, s->n_done, s->n_ids);
-        s->n_cached += known - s->n_done;
-        s->n_done = known;
-        if (waits_for_twin(e, s))
-            continue;
-        int left = s->n_ids - s->n_done, n = left < rows ? left : rows;
-        add_part(e, s, n, n == left);
+        add_part(e, s, n, n == left && !wait);
         e->n_prompt_rows += n;
         rows -= n;
     }
@@ -191,18 +189,75 @@ static void plan_answers(struct engine *e, bool propose)
     }
 }
 
+/* ---- who waits for whom */
+
+/* Pages that others have computed since. */
+static void catch_up(struct engine *e)
+{
+    for (int i = 0; i < e->n_live; i++) {
+        struct slot *s = e->live[i];
+        if (s->stage != STAGE_PROMPT)
+            continue;
+        int known = kv_catch_up(e->kv, &s->seq, s->ids, s->n_done, s->n_ids);
+        s->n_cached += known - s->n_done;
+        s->n_done = known;
+    }
+}
+
+static bool could_answer(const struct slot *s)
+{
+    return s->stage == STAGE_PROMPT && s->n_done == s->n_ids - 1;
+}
+
+/* Answers that could begin and need not wait are answers from now on. */
+static void begin_answers(struct engine *e)
+{
+    int least = INT_MAX, rest = 0;
+    bool running = false;
+    for (int i = 0; i < e->n_live; i++) {
+        const struct slot *s = e->live[i];
+        int own = s->n_done - s->n_cached;
+        running |= s->stage == STAGE_ANSWER;
+        if (could_answer(s))
+            least = own < least ? own : least;
+        else if (s->stage == STAGE_PROMPT)
+            rest += s->n_ids - s->n_done;
+    }
+    if (!running && engine_pace_waits(&e->pace, least, rest))
+        return;
+    for (int i = 0; i < e->n_live; i++)
+        if (could_answer(e->live[i]))
+            e->live[i]->stage = STAGE_ANSWER;
+}
+
+/* Rows that prompts want; of how many. */
+static int count_wanted(const struct engine *e, int *n_prompts)
+{
+    int rows = 0;
+    *n_prompts = 0;
+    for (int i = 0; i < e->n_live; i++) {
+        const struct slot *s = e->live[i];
+        rows += s->stage == STAGE_PROMPT ? s->n_ids - s->n_done : 0;
+        *n_prompts += s->stage == STAGE_PROMPT;
+    }
+    return rows;
+}
+
 static void plan(struct engine *e)
 {
-    e->n_parts = e->n_proposed = e->n_prompt_rows = e->n_answers = 0;
-    for (int i = 0; i < e->n_live; i++)
-        e->n_answers += e->live[i]->stage == STAGE_ANSWER;
-    bool prompts = e->n_answers < e->n_live;
-    bool probe = prompts && e->opt.slice == 0 && engine_pace_probes(&e->pace, e->n_answers);
+    int n_prompts;
+    e->n_parts = e->n_proposed = e->n_prompt_rows = 0;
+    catch_up(e);
+    begin_answers(e);
+    int wanted = count_wanted(e, &n_prompts);
+    e->n_answers = e->n_live - n_prompts;
+    bool probe = wanted > 0 && e->opt.slice == 0 && engine_pace_probes(&e->pace, e->n_answers);
     plan_answers(e, !probe);
-    if (!prompts || probe)
+    if (wanted == 0 || probe)
         return;
-    plan_prompts(e, e->opt.slice > 0 ? e->opt.slice
-                                     : engine_pace_rows(&e->pace, e->n_answers, e->n_proposed));
+    int rows = e->opt.slice > 0 ? e->opt.slice
+                                : engine_pace_rows(&e->pace, e->n_answers, e->n_proposed);
+    plan_prompts(e, rows, e->n_answers == 0 && n_prompts > 1 && wanted > rows);
 }
 
 /* ---- a pass */

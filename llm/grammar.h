@@ -29,6 +29,9 @@ struct grammar;
  * the JSON pointer and the keyword ("/properties/a: `not` is not supported"). */
 enum err_code grammar_schema(const json_t *schema, struct grammar **out, struct err *err);
 enum err_code grammar_json(struct grammar **out, struct err *err); /* any JSON object */
+/* Is a value that somebody else wrote one of the schema? Members may come in any order. True, too,
+ * where the schema has words that grammar_schema does not know: then nobody can say here. */
+bool grammar_holds(const json_t *schema, const json_t *value);
 void grammar_free(struct grammar *g);
 
 /* Where a text stands in a grammar. */

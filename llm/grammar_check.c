@@ -1,5 +1,5 @@
 /* llm/grammar_check.c - does a value satisfy a schema? For enums and const, whose
- * values must satisfy what stands beside them. */
+ * values must satisfy what stands beside them, and for what other servers wrote. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,4 +262,17 @@ bool grammar_check(struct checker *c, const json_t *schema, const json_t *value,
            check_array(c, schema, value, depth + 1) &&
            check_object(c, schema, value, depth + 1) &&
            check_logic(c, schema, value, depth + 1);
+}
+
+bool grammar_holds(const json_t *schema, const json_t *value)
+{
+    struct grammar *g = NULL;
+    struct err err = {0};
+    if (grammar_schema(schema, &g, NULL))
+        return true;
+    grammar_free(g);
+    struct checker c = {.root = schema, .err = &err};
+    bool holds = grammar_check(&c, schema, value, 0);
+    dfa_free(c.dfa);
+    return holds || err.code; /* too much work to say */
 }

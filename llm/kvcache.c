@@ -10,8 +10,9 @@
  * A known page is found by the hash of all tokens up to its end, and believed
  * only when its own tokens are equal and it was computed behind the very page
  * that was matched before it (`serial`, never given twice): by induction all
- * tokens are compared. A timeline lets go of its last page first, so that a page
- * is never thrown away before those that can only be found through it. */
+ * tokens are compared, and so are circles: in front of a timeline's first page stands
+ * its circle's number with a bit that no serial has. A timeline lets go of its last page
+ * first, so that a page is never thrown away before those that can only be found through it. */
 #include "llm/kvcache.h"
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,13 @@
 #include "base/hash.h"
 
 #define NONE (-1)
+#define CIRCLE ((uint64_t)1 << 63)
 #define HUGE_PAGE ((size_t)2 << 20)
 
 struct page {
     int32_t ids[ATTN_PAGE];    /* its tokens, once it is known */
     uint64_t hash;             /* of all tokens up to its end */
-    uint64_t serial, before;   /* its own, and that of the page in front; 0: none */
+    uint64_t serial, before;   /* its own, and that of the page in front, or its circle's */
     int refs;
     bool known;
     int next, prev;            /* on `old` or `blank` */
@@ -188,7 +190,7 @@ static uint64_t page_hash(uint64_t before, const int32_t *ids)
 
 static uint64_t serial_before(const struct kvcache *c, const struct kv_seq *s, int page)
 {
-    return page ? c->page[index_of(c, s->pages[page - 1])].serial : 0;
+    return page ? c->page[index_of(c, s->pages[page - 1])].serial : CIRCLE | s->circle;
 }
 
 /* ---- the cache ---- */
@@ -276,9 +278,10 @@ static bool leaves_one(int at, int n)
 
 /* How many pages at the beginning of ids[n] are known, the last token left out;
  * `idle` of them nobody holds. */
-static int count_shared(const struct kvcache *c, const int32_t *ids, int n, int *idle)
+static int count_shared(const struct kvcache *c, uint64_t circle, const int32_t *ids, int n,
+                        int *idle)
 {
-    uint64_t hash = 0, before = 0;
+    uint64_t hash = circle, before = CIRCLE | circle;
     int k = 0;
     *idle = 0;
     for (; !c->opt.no_share && leaves_one(k, n); k++) {
@@ -295,7 +298,7 @@ static int count_shared(const struct kvcache *c, const int32_t *ids, int n, int 
 enum err_code kv_begin(struct kvcache *c, struct kv_seq *s, const int32_t *ids, int n, int n_max,
                        int *n_shared, struct err *err)
 {
-    *s = (struct kv_seq){0};
+    *s = (struct kv_seq){.circle = s->circle, .hash = s->circle};
     *n_shared = 0;
     if (n < 1 || n_max < n)
         return err_set(err, ERR_ARG, "a timeline of %d tokens, %d at most", n, n_max);
@@ -303,7 +306,7 @@ enum err_code kv_begin(struct kvcache *c, struct kv_seq *s, const int32_t *ids, 
     if (want > c->n)
         return err_set(err, ERR_LIMIT, "%d positions need %d pages, the cache has %d", n_max, want,
                        c->n);
-    int shared = count_shared(c, ids, n, &idle);
+    int shared = count_shared(c, s->circle, ids, n, &idle);
     if (want - shared + idle > kvcache_pages_free(c))
         return err_set(err, ERR_BUSY, "%d pages are wanted, %d are free", want - shared + idle,
                        kvcache_pages_free(c));

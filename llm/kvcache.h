@@ -8,7 +8,9 @@
  * Management for Large Language Model Serving with PagedAttention", 2023,
  * arXiv:2309.06180, section 4; a hit compares the tokens, not the hash alone).
  * Pages that no timeline holds stay until memory is wanted, the longest
- * unused first.
+ * unused first. Timelines share within their circle only: how soon an answer comes
+ * would else tell whoever may ask what others have asked (G. Gu et al., "Auditing
+ * Prompt Caching in Language Model APIs", 2025, arXiv:2502.07776).
  * Threads   one owner (the engine's thread). Memory  one mapping of a size fixed
  *           at kvcache_new; never more. */
 #ifndef CARREL_LLM_KVCACHE_H
@@ -36,13 +38,14 @@ int kvcache_pages(const struct kvcache *c);      /* in all */
 int kvcache_pages_free(const struct kvcache *c); /* that no timeline holds or has reserved */
 
 struct kv_seq {
+    uint64_t circle;           /* who may share its pages; below 2^63; set before kv_begin */
     void **pages;              /* [n_pages]; for attn_job */
     int n_pages, cap;
     int n_whole;               /* pages that are shared or can be */
     int reserved;              /* pages promised and not yet taken */
     uint64_t hash;             /* of the tokens in the whole pages */
 };
-/* Promise pages for n_max positions, and begin with those computed before:
+/* Promise pages for n_max positions, and begin with those its circle computed before:
  * positions [0, *n_shared) of ids hold (whole pages, fewer than n: one token at least is
  * left to compute). ERR_BUSY when the promise cannot be kept now, ERR_LIMIT when it
  * never can. */

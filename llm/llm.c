@@ -25,6 +25,7 @@ struct generator {
     struct local *local;
     struct remote *remote;
     char *url, *model;         /* of a remote, to tell */
+    char *stamp;
 };
 
 struct llm {
@@ -59,9 +60,26 @@ static enum err_code add_remotes(struct llm *m, const struct llm_options *opt, s
             return rc;
         struct generator *g = &m->models[m->n++];
         *g = (struct generator){NULL, r, str_dup(str_of(opt->remotes[i].url)),
-                                str_dup(str_of(opt->remotes[i].model))};
+                                str_dup(str_of(opt->remotes[i].model)), NULL};
         if (!g->url || !g->model)
             return err_set(err, ERR_NOMEM, "a remote generator");
+    }
+    return OK;
+}
+
+static enum err_code add_stamps(struct llm *m, struct err *err)
+{
+    for (int i = 0; i < m->n; i++) {
+        struct generator *g = &m->models[i];
+        struct buf b = {0};
+        buf_printf(&b, "%d ", m->max_tokens);
+        if (g->local)
+            local_stamp(g->local, &b);
+        else
+            buf_printf(&b, "%s %s", g->url, g->model);
+        g->stamp = buf_take(&b, NULL);
+        if (!g->stamp)
+            return err_set(err, ERR_NOMEM, "a generator's stamp");
     }
     return OK;
 }
@@ -76,6 +94,8 @@ enum err_code llm_open(const struct llm_options *opt, struct llm **out, struct e
     enum err_code rc = opt->remote_first ? add_remotes(m, opt, err) : add_local(m, opt, err);
     if (!rc)
         rc = opt->remote_first ? add_local(m, opt, err) : add_remotes(m, opt, err);
+    if (!rc)
+        rc = add_stamps(m, err);
     if (rc) {
         llm_close(m);
         return rc;
@@ -93,6 +113,7 @@ void llm_close(struct llm *m)
             remote_close(m->models[i].remote);
         free(m->models[i].url);
         free(m->models[i].model);
+        free(m->models[i].stamp);
     }
     free(m);
 }
@@ -118,8 +139,8 @@ struct llm_model llm_model_at(const struct llm *m, int i)
 {
     const struct generator *g = &m->models[i];
     if (g->local)
-        return (struct llm_model){local_name(g->local), "local", local_context(g->local)};
-    return (struct llm_model){remote_name(g->remote), "remote", REMOTE_CONTEXT};
+        return (struct llm_model){local_name(g->local), "local", local_context(g->local), g->stamp};
+    return (struct llm_model){remote_name(g->remote), "remote", REMOTE_CONTEXT, g->stamp};
 }
 
 int llm_find(const struct llm *m, struct str name)
@@ -158,11 +179,6 @@ int llm_count(const struct llm *m, struct str text)
         return local_count(m->models[0].local, text);
     size_t n = text.len / REMOTE_BYTES_A_TOKEN + (text.len % REMOTE_BYTES_A_TOKEN > 0);
     return n > INT32_MAX ? INT32_MAX : (int)n;
-}
-
-int llm_context(const struct llm *m)
-{
-    return m->n ? llm_model_at(m, 0).context : 0;
 }
 
 double llm_temperature(const struct llm *m)
@@ -228,15 +244,23 @@ static void add_attempt(struct llm_usage *u, const char *name, enum err_code rc,
 }
 
 /* One generator; its attempts stand behind those before it. */
-static enum err_code try_one(const struct generator *g, const struct llm_chat *req,
-                             struct relay *r, const struct stop *stop, struct llm_chat_reply *out,
-                             struct err *err)
+static enum err_code try_one(const struct llm *m, const struct generator *g,
+                             const struct llm_chat *req, struct relay *r, const struct stop *stop,
+                             struct llm_chat_reply *out, struct err *err)
 {
     const struct llm_usage before = out->usage;
+    struct llm_chat afar = *req;
+    if (!afar.max_tokens)
+        afar.max_tokens = m->max_tokens; /* here the context decides too */
     double begun_ms = clock_ms();
     *out = (struct llm_chat_reply){0};
-    enum err_code rc = g->local ? local_chat(g->local, req, relay, r, stop, out, err)
-                                : remote_chat(g->remote, req, relay, r, stop, out, err);
+    enum err_code rc = OK;
+    if (g->local)
+        rc = local_chat(g->local, req, relay, r, stop, out, err);
+    else if (!relay(r, &(struct llm_piece){.text = STR("")}))
+        rc = err_set(err, ERR_CANCELLED, "the reader left");
+    else
+        rc = remote_chat(g->remote, &afar, relay, r, stop, out, err);
     if (g->local)
         add_attempt(&out->usage, local_name(g->local), rc, err, clock_ms() - begun_ms);
     struct llm_usage *u = &out->usage;
@@ -284,7 +308,7 @@ static enum err_code try_all(struct llm *m, const struct llm_chat *req, struct r
     for (int i = 0; i < m->n; i++) {
         if (!answers_to(&m->models[i], req->model))
             continue;
-        rc = try_one(&m->models[i], req, r, stop, out, err);
+        rc = try_one(m, &m->models[i], req, r, stop, out, err);
         if (!next_may(rc, r))
             return rc;
         if (rc == ERR_BUSY)

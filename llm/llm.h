@@ -23,6 +23,7 @@ struct llm_remote_options {
     const char *url;           /* "https://host/v1", without /chat/completions */
     const char *model;         /* that the server is asked for */
     const char *key_file;      /* its first line is the key; NULL: none */
+    const char *ca_file;       /* as in base/http.h; NULL: none */
     int timeout_ms;            /* to connect, and between two pieces; 0: 60000 */
     int attempts;              /* in all; 0: 3 */
 };
@@ -51,8 +52,13 @@ void llm_close(struct llm *m);
  * file's stem; a remote's name. */
 const char *llm_name(const struct llm *m);
 
-/* What there is, for listings and status. */
-struct llm_model { const char *name, *kind; int context; };   /* kind: "local", "remote" */
+/* What there is. A remote's context is an estimate: 8192. */
+struct llm_model {
+    const char *name, *kind;   /* kind: "local", "remote" */
+    int context;
+    const char *stamp;         /* changes when its answers may: another file under the same name
+                                * or template, another server's model */
+};
 int llm_n_models(const struct llm *m);                         /* 0: extractive only */
 struct llm_model llm_model_at(const struct llm *m, int i);     /* in the order tried */
 int llm_find(const struct llm *m, struct str name);            /* its place, or -1 */
@@ -124,7 +130,14 @@ struct llm_chat {
     bool json_object;
     bool logprobs;
     int n_logprobs;            /* 0..20 beside the one taken */
+    /* What was computed of prompts is used again within a circle (of people who may know of
+     * each other's prompts) only, for the time saved tells that a prompt is not new.
+     * Below 2^63. */
+    uint64_t circle;
 };
+/* Those who may see a collection; those who have a key (0: nobody has one). */
+static inline uint64_t llm_circle_of_collection(int64_t id) { return (uint64_t)id << 1; }
+static inline uint64_t llm_circle_of_key(int64_t id) { return (uint64_t)id << 1 | 1; }
 struct llm_top { struct str text; float logprob; };
 struct llm_token {             /* with logprobs */
     struct str bytes;          /* of the token, may be part of a character */
@@ -148,7 +161,9 @@ struct llm_chat_reply {
     char model[96];            /* that answered */
     struct llm_usage usage;
 };
-/* Those that answer to `model` are tried in order: one that failed before it had said
+/* An empty piece comes first: the request has its place in the queue of a file's engine, or is
+ * about to be sent to a server. Until then a full queue can be told as such.
+ * Those that answer to `model` are tried in order: one that failed before it had said
  * anything leaves the request to the next; each try is an attempt in out->usage (also after a
  * failure), with the HTTP status of a remote's and 200 or 0 of the local one's.
  * ERR_NOTFOUND: no such model, or none at all. ERR_ARG: naming what is wrong with
@@ -157,10 +172,9 @@ struct llm_chat_reply {
 enum err_code llm_chat(struct llm *m, const struct llm_chat *req,
                        bool (*emit)(void *arg, const struct llm_piece *piece), void *emit_arg,
                        const struct stop *stop, struct llm_chat_reply *out, struct err *err);
-/* Tokens of a text for the first model tried, and what its context holds (a remote's are
- * estimates: 3 bytes a token, 8192); 0 and 0 without a model. */
+/* Tokens of a text for the first model tried (for a remote an estimate: 3 bytes a token); 0
+ * without a model. */
 int llm_count(const struct llm *m, struct str text);
-int llm_context(const struct llm *m);
 /* What the operator wants where a request says nothing (llm.temperature). */
 double llm_temperature(const struct llm *m);
 #endif

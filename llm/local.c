@@ -211,6 +211,17 @@ static const char *kv_name(enum llm_kv kv)
     return kv == LLM_KV_Q8 ? "q8" : kv == LLM_KV_F32 ? "f32" : "f16";
 }
 
+/* Not a sum of its bytes: a large file is not read once more for it. Who writes into a file
+ * cannot set its ctime back. */
+void local_stamp(const struct local *l, struct buf *out)
+{
+    const struct stat *f = &l->loaded;
+    buf_printf(out, "%llx %llu %lld %lld.%09ld %lld.%09ld %s %s", (unsigned long long)f->st_dev,
+               (unsigned long long)f->st_ino, (long long)f->st_size, (long long)f->st_mtim.tv_sec,
+               f->st_mtim.tv_nsec, (long long)f->st_ctim.tv_sec, f->st_ctim.tv_nsec,
+               chat_name(l->family), kv_name(l->kv));
+}
+
 json_t *local_status_json(struct local *l)
 {
     struct engine_state s = {0};
@@ -285,6 +296,8 @@ static enum err_code generate(struct local *l, const struct llm_chat *req, const
         .grammar = g,
         .n_logprobs = req->logprobs ? req->n_logprobs : -1,
         .begins = begins,
+        .announce = true,
+        .circle = req->circle,
     };
     struct engine_reply reply = {0};
     enum err_code rc = engine_generate(l->engine, &r, emit, arg, stop, &reply, err);

@@ -14,6 +14,8 @@ enum err_code local_open(const struct llm_options *opt, struct local **out, stru
 void local_close(struct local *l);            /* NULL is fine */
 const char *local_name(const struct local *l);
 int local_context(const struct local *l);
+/* What its answers depend on, as one line: which file was read, by what template, with what cache. */
+void local_stamp(const struct local *l, struct buf *out);
 int local_count(const struct local *l, struct str text);
 json_t *local_status_json(struct local *l);
 /* As llm_chat, of this one; messages, stops and ranges have been looked at. */

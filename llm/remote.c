@@ -49,7 +49,8 @@ static enum err_code set_texts(struct remote *r, const struct llm_remote_options
     r->url = str_dup(url);
     r->model = str_dup(str_of(opt->model));
     r->name = str_dup(str_of(opt->name && *opt->name ? opt->name : at->host));
-    if (!r->url || !r->model || !r->name)
+    r->ca_file = opt->ca_file ? str_dup(str_of(opt->ca_file)) : NULL;
+    if (!r->url || !r->model || !r->name || (opt->ca_file && !r->ca_file))
         return err_set(err, ERR_NOMEM, "a remote generator");
     return opt->key_file && *opt->key_file ? read_key(opt->key_file, &r->key, err) : OK;
 }
@@ -95,6 +96,7 @@ void remote_close(struct remote *r)
     free(r->name);
     free(r->url);
     free(r->model);
+    free(r->ca_file);
     free(r);
 }
 
@@ -200,6 +202,8 @@ static void judge(struct remote *r, struct remote_answer *a, enum err_code sent,
     else if (sent && !a->failed && !(lost && a->finished)) {
         /* ERR_LIMIT is for a prompt that is too long, which this is not. */
         t->rc = err_wrap(&t->why, sent == ERR_LIMIT ? ERR_IO : sent, "%s", r->name);
+        if (fault == HTTP_UNTRUSTED)
+            t->rc = err_set(&t->why, ERR_IO, "%.190s (see llm.ca_file)", t->why.msg);
         t->again = lost;
     } else {
         t->rc = remote_answer_end(a, &t->why);
@@ -253,6 +257,7 @@ static enum err_code send_request(struct remote *r, struct remote_answer *a, con
         .url = url,
         .headers = headers,
         .key = r->key,
+        .ca_file = r->ca_file,
         .body = body,
         .connect_ms = r->timeout_ms < CONNECT_MAX_MS ? r->timeout_ms : CONNECT_MAX_MS,
         .idle_ms = r->timeout_ms,

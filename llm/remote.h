@@ -6,7 +6,9 @@
  * after as long as the server asks for (Retry-After; past 30 s it is not tried
  * again), else after half a second, doubled each time, up to 8 s, with jitter. A
  * server that is silent for timeout_ms is not asked again, and after the first
- * piece nothing is.
+ * piece nothing is. JSON that was asked for is told when it is whole and keeps to
+ * the schema; whatever else was written then is a failure. (Where the schema has words
+ * that grammar.h does not know, it is only JSON.)
  * The key is sent to that server alone, and is in no message and no log line.
  * Threads   any number of calls at a time. Memory  remote_close releases all. */
 #ifndef CARREL_LLM_REMOTE_H
@@ -25,7 +27,7 @@ const char *remote_name(const struct remote *r);
  * Tokens that the server does not count are estimates (3 bytes each).
  * ERR_ARG, ERR_LIMIT: the server refuses the request, with its sentence; ERR_BUSY: 429
  * to the last; ERR_IO: out of reach, silent, 5xx, broken off, a refused key, no such
- * model; ERR_FORMAT: it speaks something else. Pieces may have been emitted before. */
+ * model, something else than was asked for. Pieces may have been emitted before. */
 enum err_code remote_chat(struct remote *r, const struct llm_chat *req,
                           bool (*emit)(void *arg, const struct llm_piece *piece), void *arg,
                           const struct stop *stop, struct llm_chat_reply *out, struct err *err);

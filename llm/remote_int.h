@@ -18,6 +18,7 @@ enum {
 
 struct remote {
     char *name, *url, *model, *key;  /* url without a slash at its end; key NULL: none */
+    char *ca_file;                   /* or NULL */
     int timeout_ms, attempts;
     atomic_bool new_limit_word;      /* it wants max_completion_tokens for max_tokens */
     pthread_mutex_t lock;            /* guards: */
@@ -38,7 +39,9 @@ struct remote_answer {
     void *arg;
     struct sse sse;
     struct buf body;                 /* of an error, or of an answer that is not streamed */
-    struct arena arena;              /* one event's tokens */
+    struct arena arena;              /* one event's tokens; all of `held` */
+    struct llm_piece *held;          /* [n_held] of JSON, which is told when it is whole */
+    size_t n_held, cap_held;
     enum err_code failed;            /* why it was left, with its sentence */
     struct err why;
     int said_status;                 /* inside an error member; 0: none */
@@ -53,7 +56,8 @@ void remote_answer_init(struct remote_answer *a);
 void remote_answer_deinit(struct remote_answer *a);
 /* on_bytes of base/http.h; arg is the answer. */
 bool remote_answer_take(void *arg, struct str bytes);
-/* All bytes are there: reads what was not streamed; OK when the answer is whole. */
+/* All bytes are there: reads what was not streamed, looks at JSON and tells it; OK when the
+ * answer is whole and what was asked for. */
 enum err_code remote_answer_end(struct remote_answer *a, struct err *err);
 /* The sentence in an error's body, with its code word ("" when there is none). Borrowed from
  * *value, which is yours (json_decref). */

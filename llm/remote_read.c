@@ -1,10 +1,15 @@
 /* llm/remote_read.c - what a server answers: chunks of a completion, read as they come.
  *
  * A server that does not stream (application/json) is understood too. An answer
- * is whole when it said [DONE] or why it finished; anything else broke off. */
+ * is whole when it said [DONE] or why it finished; anything else broke off.
+ * JSON that was asked for is held until it is whole, looked at, and only then told:
+ * a server may know nothing of schemas, half of it is of no use, and as long as
+ * nothing was told another generator may do better. */
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "llm/grammar.h"
 #include "llm/remote_int.h"
 
 enum { TOP_MAX = 20 };
@@ -19,6 +24,7 @@ void remote_answer_deinit(struct remote_answer *a)
 {
     sse_deinit(&a->sse);
     buf_free(&a->body);
+    free(a->held);
     arena_deinit(&a->arena);
 }
 
@@ -67,22 +73,20 @@ static bool take_error(struct remote_answer *a, const json_t *e)
 
 /* ---- tokens ---- */
 
-/* A token's bytes: "bytes" where it is given (a part of a character), else "token". */
+/* A token's bytes: "bytes" where it is given (a part of a character), else "token"; in the arena. */
 static struct str token_bytes(struct remote_answer *a, const json_t *t)
 {
     const json_t *list = json_object_get(t, "bytes");
-    struct str text = text_of(json_object_get(t, "token"));
     size_t n = json_array_size(list);
     char *own = json_is_array(list) ? arena_alloc(&a->arena, n + 1, 1) : NULL;
-    if (!own)
-        return text;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; own && i < n; i++) {
         json_int_t b = json_integer_value(json_array_get(list, i));
         if (b < 0 || b > 255)
-            return text;
-        own[i] = (char)b;
+            own = NULL;
+        else
+            own[i] = (char)b;
     }
-    return (struct str){own, n};
+    return own ? (struct str){own, n} : arena_str(&a->arena, text_of(json_object_get(t, "token")));
 }
 
 static float logprob_of(const json_t *t)
@@ -132,18 +136,44 @@ static enum llm_finish finish_of(struct str reason)
     return LLM_STOP; /* "stop", "eos", "stop_sequence", ... */
 }
 
-static bool give_piece(struct remote_answer *a, const struct llm_piece *piece)
+static bool wants_json(const struct remote_answer *a)
 {
-    if (!piece->text.len && !piece->n_tokens)
-        return true;
-    if (!a->begun)
-        a->first_ms = clock_ms();
+    return a->request->schema || a->request->json_object;
+}
+
+static bool emit_piece(struct remote_answer *a, const struct llm_piece *piece)
+{
     a->begun = true;
-    a->text_bytes += piece->text.len;
     if (a->emit(a->arg, piece))
         return true;
     a->failed = err_set(&a->why, ERR_CANCELLED, "stopped");
     return false;
+}
+
+static bool hold_piece(struct remote_answer *a, const struct llm_piece *piece)
+{
+    if (a->n_held == a->cap_held) {
+        size_t cap = 2 * a->cap_held + 64;
+        struct llm_piece *more = realloc(a->held, cap * sizeof(*more));
+        if (!more)
+            return fail(a, ERR_NOMEM, "%s: no memory for %.*s", STR("its answer"));
+        a->held = more;
+        a->cap_held = cap;
+    }
+    struct llm_piece *to = &a->held[a->n_held++];
+    *to = *piece;
+    to->text = arena_str(&a->arena, piece->text);
+    return to->text.ptr || fail(a, ERR_NOMEM, "%s: no memory for %.*s", STR("its answer"));
+}
+
+static bool give_piece(struct remote_answer *a, const struct llm_piece *piece)
+{
+    if (!piece->text.len && !piece->n_tokens)
+        return true;
+    if (a->first_ms <= 0)
+        a->first_ms = clock_ms();
+    a->text_bytes += piece->text.len;
+    return wants_json(a) ? hold_piece(a, piece) : emit_piece(a, piece);
 }
 
 static bool take_choice(struct remote_answer *a, const json_t *choice)
@@ -162,11 +192,12 @@ static bool take_choice(struct remote_answer *a, const json_t *choice)
     }
     if (refusal.len) {
         a->finish = LLM_REFUSED;
-        if (!a->request->schema && !a->request->json_object)
+        if (!wants_json(a))
             piece.text = refusal;
     }
     bool more = read_tokens(a, choice, &piece) && give_piece(a, &piece);
-    arena_reset(&a->arena);
+    if (!wants_json(a))
+        arena_reset(&a->arena);
     return more;
 }
 
@@ -216,7 +247,7 @@ static bool take_event(void *arg, struct str event, struct str data)
     }
     if (json_read(data, &v, &err) || !json_is_object(v)) {
         json_decref(v);
-        return fail(a, ERR_FORMAT, "%s sent an event that is no JSON object%.*s", STR(""));
+        return fail(a, ERR_IO, "%s sent an event that is no JSON object%.*s", STR(""));
     }
     bool bare_error = str_eqz(event, "error") && !json_object_get(v, "error");
     bool more = bare_error ? take_error(a, v) : take_chunk(a, v);
@@ -244,8 +275,42 @@ bool remote_answer_take(void *arg, struct str bytes)
     struct err err;
     enum err_code rc = sse_feed(&a->sse, bytes, take_event, a, &err);
     if (rc && !a->failed)
-        fail(a, rc == ERR_LIMIT ? ERR_IO : rc, "%s: %.*s", str_of(err.msg));
+        fail(a, rc == ERR_NOMEM ? rc : ERR_IO, "%s: %.*s", str_of(err.msg));
     return !rc;
+}
+
+/* ---- the end ---- */
+
+/* Is what was held what was asked for? */
+static bool check_json(struct remote_answer *a)
+{
+    struct buf text = {0};
+    json_t *v = NULL;
+    for (size_t i = 0; i < a->n_held; i++)
+        buf_str(&text, a->held[i].text);
+    bool read = json_read(buf_view(&text), &v, NULL) == OK;
+    bool good = read && (a->request->schema ? grammar_holds(a->request->schema, v)
+                                            : json_is_object(v));
+    json_decref(v);
+    if (text.failed)
+        fail(a, ERR_NOMEM, "%s: no memory for %.*s", STR("its answer"));
+    else if (!good)
+        fail(a, ERR_IO, "%s was asked for JSON, and what it wrote %.*s",
+             !read                ? STR("is none")
+             : a->request->schema ? STR("does not keep to the schema")
+                                  : STR("is no object"));
+    buf_free(&text);
+    return !a->failed;
+}
+
+/* What was cut off or refused is told as such, not as JSON. */
+static void tell_held(struct remote_answer *a)
+{
+    if (a->finish == LLM_STOP && !check_json(a))
+        return;
+    for (size_t i = 0; i < a->n_held; i++)
+        if (!emit_piece(a, &a->held[i]))
+            return;
 }
 
 enum err_code remote_answer_end(struct remote_answer *a, struct err *err)
@@ -253,11 +318,13 @@ enum err_code remote_answer_end(struct remote_answer *a, struct err *err)
     if (!a->failed && !is_stream(a)) {
         json_t *v = NULL;
         if (json_read(buf_view(&a->body), &v, NULL))
-            fail(a, ERR_FORMAT, "%s answered with what is no JSON%.*s", STR(""));
+            fail(a, ERR_IO, "%s answered with what is no JSON%.*s", STR(""));
         else
             take_chunk(a, v);
         json_decref(v);
     }
+    if (!a->failed && (a->done || a->finished) && wants_json(a))
+        tell_held(a);
     if (a->failed)
         return err_set(err, a->failed, "%s", a->why.msg);
     if (!a->done && !a->finished)

@@ -158,9 +158,7 @@ static enum err_code speak(struct asking *k, json_t **hits, json_t **reply, bool
     *cached = *reply != NULL;
     if (rc || *cached)
         return rc;
-    rc = ask_tell_sources(k, k->hits);
-    if (!rc)
-        rc = ask_model(k, &fell);
+    rc = ask_model(k, &fell);
     if (!rc && fell)
         return answer_by_quotes(k, hits, reply);
     if (rc)

@@ -47,7 +47,8 @@ struct asking {
 
 void ask_degrade(struct asking *k, const char *why);   /* NULL is fine */
 enum err_code ask_left(struct asking *k);
-/* The query and sources events, once. */
+/* The query and sources events, once: of a model when it has taken the request, so that a full
+ * queue is still a status of its own. */
 enum err_code ask_tell_sources(struct asking *k, const json_t *hits);
 
 /* Run the extractive engine over the passages: k->raw, k->said. */

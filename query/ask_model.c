@@ -43,13 +43,6 @@ enum err_code ask_generator(struct asking *k)
     return OK;
 }
 
-static int context_of(const struct asking *k)
-{
-    const struct llm *m = k->q->opt.llm;
-    int named = k->req->generator ? llm_find(m, str_of(k->req->generator)) : -1;
-    return named >= 0 ? llm_model_at(m, named).context : llm_context(m);
-}
-
 /* ---- follow-up questions ---- */
 
 static bool gather(void *arg, const struct llm_piece *piece)
@@ -73,6 +66,7 @@ static bool rewrite(struct asking *k)
     struct llm_chat chat = {.model = k->req->generator,
                             .messages = p.messages,
                             .n_messages = p.n_messages,
+                            .circle = llm_circle_of_collection(k->scope.collection.id),
                             .max_tokens = REWRITE_TOKENS,
                             .stops = &line,
                             .n_stops = 1};
@@ -131,9 +125,8 @@ static enum err_code prepare(struct asking *k, int room)
 }
 
 /* Tokens for the prompt; an answer gets what it asks for, at most a quarter of the context. */
-static int prompt_room(const struct asking *k)
+static int prompt_room(const struct asking *k, int context)
 {
-    int context = context_of(k);
     int answer = k->req->max_tokens ? k->req->max_tokens : ANSWER_TOKENS;
     return context - (answer < context / 4 ? answer : context / 4);
 }
@@ -143,6 +136,7 @@ static int prompt_room(const struct asking *k)
 enum ended { ENDED_WELL, ENDED_LEFT, ENDED_LONG, ENDED_MEMORY };
 struct speaking {
     struct asking *k;
+    const char *by;            /* the generator that is asked; NULL: all, in their order */
     struct filter filter;
     double first_ms;           /* of the clock; 0: nothing came yet */
     enum ended ended;
@@ -174,6 +168,10 @@ static bool take_piece(void *arg, const struct llm_piece *piece)
     struct asking *k = s->k;
     size_t from = k->raw.len;
     double now = clock_ms();
+    if (!piece->text.len) { /* a generator has taken the request */
+        s->ended = ask_tell_sources(k, k->hits) ? ENDED_LEFT : s->ended;
+        return s->ended == ENDED_WELL;
+    }
     s->first_ms = s->first_ms > 0 ? s->first_ms : now;
     if (wants_json(k))
         buf_str(&k->raw, piece->text);
@@ -190,9 +188,10 @@ static bool take_piece(void *arg, const struct llm_piece *piece)
 static enum err_code chat(struct asking *k, struct speaking *s)
 {
     const struct ask_request *r = k->req;
-    struct llm_chat c = {.model = r->generator,
+    struct llm_chat c = {.model = s->by,
                          .messages = k->prompt.messages,
                          .n_messages = k->prompt.n_messages,
+                         .circle = llm_circle_of_collection(k->scope.collection.id),
                          .max_tokens = r->max_tokens,
                          .sampling = r->sampling,
                          .stops = r->stops,
@@ -312,16 +311,48 @@ static enum err_code fall(struct asking *k, const char *why)
     return OK;
 }
 
-/* Smaller prompts, until one has room: counts may be estimates, or another model's. */
-static enum err_code fit_and_speak(struct asking *k, struct speaking *s)
+/* Smaller prompts, until one has room: counts may be estimates, or another model's.
+ * *small: not even one passage has, in this context. */
+static enum err_code fit_and_speak(struct asking *k, struct speaking *s, int context, bool *small)
 {
-    int room = prompt_room(k);
+    int room = prompt_room(k, context);
     enum err_code rc = ERR_LIMIT;
     for (int i = 0; i < FITS_MAX && rc == ERR_LIMIT && !k->streamed; i++, room -= room / 4) {
         rc = prepare(k, room);
+        *small = rc == ERR_LIMIT;
         if (rc)
             break;
         rc = speak(k, s);
+    }
+    return rc;
+}
+
+static bool next_may(const struct asking *k, enum err_code rc)
+{
+    return rc && rc != ERR_CANCELLED && rc != ERR_ARG && !k->streamed;
+}
+
+/* The one that was named; or all in their order with a prompt for the first, and where that one
+ * has no room for any passage, each behind it with a prompt of its own. */
+static enum err_code try_generators(struct asking *k, struct speaking *s)
+{
+    const struct llm *m = k->q->opt.llm;
+    const char *name = k->req->generator;
+    int first = name ? llm_find(m, str_of(name)) : 0;
+    bool small = false;
+    s->by = name;
+    enum err_code rc = fit_and_speak(k, s, llm_model_at(m, first).context, &small);
+    if (name || !small)
+        return rc;
+    for (int i = 1; i < llm_n_models(m) && next_may(k, rc); i++) {
+        struct llm_model next = llm_model_at(m, i);
+        s->by = next.name;
+        rc = fit_and_speak(k, s, next.context, &small);
+    }
+    if (!rc) {
+        k->passing = true;
+        ask_degrade(k, arena_printf(&k->a, "generator: no passage has room in the context of %s",
+                                    llm_name(m)));
     }
     return rc;
 }
@@ -334,7 +365,7 @@ enum err_code ask_model(struct asking *k, bool *fell)
     double began = clock_ms();
     k->raw = (struct buf){0};
     k->err = &own;
-    enum err_code rc = fit_and_speak(k, &s);
+    enum err_code rc = try_generators(k, &s);
     k->first_ms = s.first_ms > 0 ? s.first_ms - began : 0;
     k->generate_ms += clock_ms() - began;
     const char *why = rc ? own.msg : NULL;

@@ -7,7 +7,7 @@
 
 /* Raised when the shape of what is kept changes, or any measured constant that
  * answers hang on: an upgrade must not serve what the old program said. */
-#define KEY_VERSION 2
+#define KEY_VERSION 3
 
 /* Folded, one space between words, no stop or space at the end. */
 static enum err_code add_question(struct buf *b, struct str question, struct err *err)
@@ -75,9 +75,10 @@ enum err_code cache_model(const struct query *q, const struct ask_request *req,
                s->presence, s->frequency, s->top_k);
     for (int i = 0; i < s->n_bias; i++)
         buf_printf(&b, "%d %.9g ", s->bias[i].id, (double)s->bias[i].add);
-    for (int i = 0; i < llm_n_models(q->opt.llm); i++)
-        buf_printf(&b, "by %s %d\n", llm_model_at(q->opt.llm, i).name,
-                   llm_model_at(q->opt.llm, i).context);
+    for (int i = 0; i < llm_n_models(q->opt.llm); i++) {
+        struct llm_model m = llm_model_at(q->opt.llm, i);
+        buf_printf(&b, "by %s %d %s\n", m.name, m.context, m.stamp);
+    }
     for (int i = 0; i < req->n_stops; i++)
         add_hash(&b, req->stops[i]);
     char *schema = req->schema ? json_dumps(req->schema, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;

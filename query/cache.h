@@ -12,7 +12,7 @@
 #define CARREL_QUERY_CACHE_H
 #include "query/query_int.h"
 
-/* What a language model's answer depends on beside: the models in their order,
+/* What a language model's answer depends on beside: the models in their order with their stamps,
  * the prompt's version, schema, stops, passages as served and the conversation. */
 struct cache_served { const struct hit *hits; int n_hits; const struct ask_turn *turns; int n_turns; };
 enum err_code cache_model(const struct query *q, const struct ask_request *req,

@@ -50,7 +50,7 @@ static inline struct engine *start(const struct model *m, struct engine_options 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { LONG = 40, PROMPTS = 3 };
 #else
-enum { LONG = 500, PROMPTS = 5 };
+enum { LONG = 500, PROMPTS = 8 };
 #endif
 
 static const char *STORIES = "models/stories260K/stories260K-f32.gguf";

@@ -113,6 +113,7 @@ static void run_chat(struct openai_call *c)
 {
     struct llm_chat_reply said = {0};
     struct err err = {0};
+    c->chat.circle = llm_circle_of_key(c->r->who.key);
     enum err_code rc = llm_chat(c->r->web->opt.llm, &c->chat, on_piece, c, &c->r->stop, &said,
                                 &err);
     name_param(c, rc, &err);

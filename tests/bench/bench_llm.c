@@ -7,9 +7,10 @@
  * in this run, right before what is held against them. Prints name, input, metric, value.
  *
  *   make bench B=llm           all of it
- *   BENCH_LLM=Q8_0 ...         the types named; "serve" for the serving alone
- *   BENCH_QUICK=1              prompts of 512 only */
+ *   BENCH_LLM=Q8_0 ...         the types named; with "serve": serving alone, by these
+ *   BENCH_QUICK=1              prompts of 512 only, and questions with the most in common */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +26,14 @@
 #define LONG  2048
 #define BURST 8
 
-static bool wanted(const char *what)
+static bool wanted(enum tensor_type type, bool serving)
 {
     const char *only = getenv("BENCH_LLM");
-    return !only || !*only || strstr(only, what);
+    if (!only || !*only)
+        return true;
+    bool serve = strstr(only, "serve") != NULL;
+    bool named = strcmp(only, "serve") == 0 || strstr(only, tensor_type_name(type)) != NULL;
+    return serve == serving && named;
 }
 
 /* ---- limits ---- */
@@ -258,6 +263,7 @@ struct asker {
     int n_prompt, n_answer;
     double at[4096];           /* of each piece of the answer */
     int n_at;
+    atomic_bool enough;        /* the reader leaves */
     struct engine_reply reply;
 };
 
@@ -267,7 +273,7 @@ static bool on_piece(void *arg, const struct llm_piece *p)
     (void)p;
     if (a->n_at < 4096)
         a->at[a->n_at++] = clock_ms();
-    return true;
+    return !atomic_load(&a->enough);
 }
 
 static void *ask(void *arg)
@@ -280,7 +286,9 @@ static void *ask(void *arg)
                                .n_logprobs = -1,
                                .ignore_end = true};
     a->n_at = 0;
-    must(engine_generate(a->e, &q, on_piece, a, NULL, &a->reply, &err), &err);
+    enum err_code rc = engine_generate(a->e, &q, on_piece, a, NULL, &a->reply, &err);
+    if (rc != ERR_CANCELLED)
+        must(rc, &err);
     return NULL;
 }
 
@@ -290,6 +298,7 @@ static void fill_prompt(struct asker *a, struct engine *e, int who, int n, int c
     a->e = e;
     a->n_prompt = n;
     a->n_answer = ANSWER;
+    atomic_store(&a->enough, false);
     for (int i = 0; i < n; i++)
         a->prompt[i] = 300 + (i * 31 + (i < common ? 0 : (who + 1) * 104729)) % (n_vocab - 300);
 }
@@ -319,68 +328,150 @@ static double run_askers(struct asker *a, int n, bool together)
     return (clock_ms() - ms) / 1000;
 }
 
-/* Each way on an engine of its own: nothing is left over from the other. */
+/* What no order of passes changes: a row of a prompt at best, and a token of one answer or of
+ * eight behind PROMPT others. */
+struct costs { double row_ms, one_ms, eight_ms; };
+
+static double pass_ms(struct pass *p, struct kvcache *kv, struct pass_part *part, int n_parts)
+{
+    enum { ROUNDS = 3 };
+    double ms[ROUNDS];
+    const float *logits;
+    for (int i = 0; i < ROUNDS; i++) {
+        double begun = clock_ms();
+        pass_run(p, kv, part, n_parts, &logits);
+        ms[i] = clock_ms() - begun;
+    }
+    return quantile(ms, ROUNDS, .5);
+}
+
+static struct costs measure_costs(struct decoder *d, struct team *team)
+{
+    enum { MOST = PROMPT + ANSWER };
+    static int32_t ids[SLICE];
+    const struct decoder_shape *s = decoder_shape_of(d);
+    struct kvcache_options o = {ATTN_F16, s->n_layers, s->n_kv_heads, s->head_dim, 0, true};
+    struct kvcache *kv;
+    struct pass *p;
+    struct kv_seq seq[ASKERS] = {0};
+    struct pass_part part[ASKERS];
+    struct err err;
+    int shared;
+    o.memory_bytes = kvcache_page_bytes(&o) * ASKERS * (MOST / ATTN_PAGE + 1);
+    must(kvcache_new(&o, &kv, &err), &err);
+    must(pass_new(d, team, SLICE, ASKERS, MOST, &p, &err), &err);
+    for (int i = 0; i < SLICE; i++)
+        ids[i] = 300 + i * 7919 % (s->n_vocab - 300);
+    for (int i = 0; i < ASKERS; i++) {
+        must(kv_begin(kv, &seq[i], ids, 1, MOST, &shared, &err), &err);
+        kv_grow(kv, &seq[i], MOST);
+        part[i] = (struct pass_part){ids + i, 1, PROMPT, 1, &seq[i]};
+    }
+    struct costs c = {.one_ms = pass_ms(p, kv, part, 1), .eight_ms = pass_ms(p, kv, part, ASKERS)};
+    part[0] = (struct pass_part){ids, SLICE, 0, 0, &seq[0]};
+    c.row_ms = pass_ms(p, kv, part, 1) / SLICE;
+    for (int i = 0; i < ASKERS; i++)
+        kv_end(kv, &seq[i]);
+    pass_free(p);
+    kvcache_free(kv);
+    return c;
+}
+
+static double rows_of(const struct asker *a, int n)
+{
+    int rows = 0;
+    for (int i = 0; i < n; i++)
+        rows += a[i].reply.usage.prompt_tokens - a[i].reply.usage.cached_tokens;
+    return rows;
+}
+
+/* Each way on an engine of its own: nothing is left over from the other. All together between
+ * half of those alone and the other half, for a virtual machine's memory has its moods. */
 static void bench_together(struct decoder *d, struct vocab *v, struct team *team, const char *input,
                            int common)
 {
-    static struct asker a[ASKERS];
-    double s[2];
-    char metric[64];
-    for (int together = 0; together < 2; together++) {
-        struct engine *e = serve(d, v, team);
-        for (int i = 0; i < ASKERS; i++)
-            fill_prompt(&a[i], e, i, PROMPT, common, decoder_shape_of(d)->n_vocab);
-        s[together] = run_askers(a, ASKERS, together);
-        engine_close(e);
+    static struct asker a[ASKERS], b[ASKERS];
+    struct engine *alone = serve(d, v, team), *together = serve(d, v, team);
+    for (int i = 0; i < ASKERS; i++) {
+        fill_prompt(&a[i], alone, i, PROMPT, common, decoder_shape_of(d)->n_vocab);
+        fill_prompt(&b[i], together, i, PROMPT, common, decoder_shape_of(d)->n_vocab);
     }
+    double s_alone = run_askers(a, ASKERS / 2, false), s = run_askers(b, ASKERS, true);
+    s_alone += run_askers(a + ASKERS / 2, ASKERS - ASKERS / 2, false);
+    engine_close(alone);
+    engine_close(together);
+    struct costs c = measure_costs(d, team);
+    double least_alone = rows_of(a, ASKERS) * c.row_ms + ASKERS * ANSWER * c.one_ms;
+    double least = rows_of(b, ASKERS) * c.row_ms + ANSWER * c.eight_ms, first[ASKERS];
     double tokens = ASKERS * (PROMPT + ANSWER);
-    snprintf(metric, sizeof(metric), "one_by_one_tokens/s_%d_common", common);
-    show("eight", input, metric, tokens / s[0]);
-    snprintf(metric, sizeof(metric), "together_tokens/s_%d_common", common);
-    show("eight", input, metric, tokens / s[1]);
-    snprintf(metric, sizeof(metric), "together_to_one_by_one_%d_common", common);
-    show("eight", input, metric, s[0] / s[1]);
+    char in[128];
+    for (int i = 0; i < ASKERS; i++)
+        first[i] = b[i].reply.usage.wait_ms + b[i].reply.usage.prefill_ms;
+    snprintf(in, sizeof(in), "%s, %d of %d in common", input, common, PROMPT);
+    show("eight", in, "one_by_one_tokens/s", tokens / s_alone);
+    show("eight", in, "together_tokens/s", tokens / s);
+    show("eight", in, "together_to_one_by_one", s_alone / s);
+    show("eight", in, "bound_together_tokens/s", tokens / least * 1000);
+    show("eight", in, "bound_together_to_one_by_one", least_alone / least);
+    show("eight", in, "first_token_ms", quantile(first, ASKERS, .5));
+    show("costs", in, "prompt_row_ms", c.row_ms);
+    show("costs", in, "token_of_one_ms", c.one_ms);
+    show("costs", in, "token_of_eight_ms", c.eight_ms);
 }
 
-/* Gaps between an answer's tokens, alone and while a long prompt is computed. */
+/* Those between from_ms and to_ms, behind the n there are. */
+static int gaps_of(const struct asker *a, double from_ms, double to_ms, double *gaps, int n)
+{
+    for (int i = 1; i < a->n_at; i++)
+        if (a->at[i - 1] > from_ms && a->at[i] < to_ms)
+            gaps[n++] = a->at[i] - a->at[i - 1];
+    return n;
+}
+
+/* Gaps between an answer's tokens while long prompts are computed, and between these. */
 static void bench_gaps(struct decoder *d, struct vocab *v, struct team *team, const char *input)
 {
+    enum { PROMPTS = 3, IDLE_MS = 1500 };
     static struct asker a[2];
     struct engine *e = serve(d, v, team);
-    double gaps[2][4096];
+    double gaps[2][4096], begun[PROMPTS + 1], ended[PROMPTS + 1], ms = 0;
     int n[2] = {0, 0}, n_vocab = decoder_shape_of(d)->n_vocab;
     fill_prompt(&a[0], e, 0, 64, 0, n_vocab);
-    fill_prompt(&a[1], e, 1, LONG, 0, n_vocab);
-    a[0].n_answer = 128;
-    ask(&a[0]);
-    for (int i = 1; i < a[0].n_at; i++)
-        gaps[0][n[0]++] = a[0].at[i] - a[0].at[i - 1];
-    fill_prompt(&a[0], e, 2, 64, 0, n_vocab);
-    a[0].n_answer = 512;
-    a[1].n_answer = 1;
+    a[0].n_answer = 4000;
     pthread_create(&a[0].thread, NULL, ask, &a[0]);
-    usleep(500000);
-    double from = clock_ms();
-    ask(&a[1]);
-    double to = clock_ms();
+    for (int i = 0; i <= PROMPTS; i++) {
+        usleep(IDLE_MS * 1000);
+        begun[i] = ended[i] = clock_ms();
+        if (i == PROMPTS)
+            break;
+        fill_prompt(&a[1], e, 1 + i, LONG, 0, n_vocab);
+        a[1].n_answer = 1;
+        ask(&a[1]);
+        ended[i] = clock_ms();
+        ms += ended[i] - begun[i];
+    }
+    atomic_store(&a[0].enough, true);
     pthread_join(a[0].thread, NULL);
-    for (int i = 1; i < a[0].n_at; i++)
-        if (a[0].at[i - 1] > from && a[0].at[i] < to)
-            gaps[1][n[1]++] = a[0].at[i] - a[0].at[i - 1];
-    show("gap", input, "alone_p50_ms", quantile(gaps[0], n[0], .5));
-    show("gap", input, "alone_p99_ms", quantile(gaps[0], n[0], .99));
+    for (int i = 0; i < PROMPTS; i++) {
+        n[1] = gaps_of(&a[0], begun[i], ended[i], gaps[1], n[1]);
+        n[0] = gaps_of(&a[0], ended[i], begun[i + 1], gaps[0], n[0]);
+    }
+    double p50 = quantile(gaps[0], n[0], .5), p99 = quantile(gaps[0], n[0], .99);
+    double beside = quantile(gaps[1], n[1], .99);
+    show("gap", input, "alone_p50_ms", p50);
+    show("gap", input, "alone_p99_ms", p99);
     show("gap", input, "beside_prefill_p50_ms", quantile(gaps[1], n[1], .5));
-    show("gap", input, "beside_prefill_p99_ms", quantile(gaps[1], n[1], .99));
-    show("gap", input, "prefill_tokens/s", LONG / (to - from) * 1000);
-    show("gap", input, "p99_to_alone_p99",
-         quantile(gaps[1], n[1], .99) / quantile(gaps[0], n[0], .99));
-    show("gap", input, "p99_to_alone_p50",
-         quantile(gaps[1], n[1], .99) / quantile(gaps[0], n[0], .5));
+    show("gap", input, "beside_prefill_p99_ms", beside);
+    show("gap", input, "prefill_tokens/s", PROMPTS * LONG / ms * 1000);
+    show("gap", input, "p99_to_alone_p99", beside / p99);
+    show("gap", input, "p99_to_alone_p50", beside / p50);
     engine_close(e);
 }
 
 static void bench_serving(const struct random_shape *s, enum tensor_type type)
 {
+    /* A document that colleagues ask about; one that they share half of the passages of; none. */
+    static const int common[] = {540, 400, 0};
     struct team *team;
     struct decoder *d;
     struct vocab *v;
@@ -392,8 +483,8 @@ static void bench_serving(const struct random_shape *s, enum tensor_type type)
     must(vocab_open(g, &v, &err), &err);
     gguf_close(g);
     snprintf(input, sizeof(input), "%s %s", s->name, tensor_type_name(type));
-    bench_together(d, v, team, input, 0);
-    bench_together(d, v, team, input, 400);
+    for (size_t i = 0; i < (getenv("BENCH_QUICK") ? 1 : sizeof(common) / sizeof(*common)); i++)
+        bench_together(d, v, team, input, common[i]);
     bench_gaps(d, v, team, input);
     vocab_free(v);
     decoder_free(d);
@@ -408,15 +499,14 @@ int main(void)
                                              TENSOR_BF16, TENSOR_F16};
     show("machine", mat_kernels(), "cores", cpu_get()->cores);
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
-        if (!wanted(tensor_type_name(types[i])))
+        if (!wanted(types[i], false))
             continue;
         bench_model(llama, types[i]);
         if (qwen->embd % tensor_block(types[i]) == 0)
             bench_model(qwen, types[i]);
     }
-    if (wanted("serve")) {
-        bench_serving(llama, TENSOR_Q4_0);
-        bench_serving(llama, TENSOR_Q8_0);
-    }
+    for (int i = 0; i < 2; i++)
+        if (wanted(types[i], true))
+            bench_serving(llama, types[i]);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/utf8.h"
 #include "llm/chat.h"
+#include "tests/fuzz/write_gguf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,51 +31,6 @@ static void must(bool truth)
 
 /* ---- a file with that template */
 
-static void u32(struct buf *b, uint32_t v)
-{
-    buf_add(b, &v, 4);
-}
-
-static void u64(struct buf *b, uint64_t v)
-{
-    buf_add(b, &v, 8);
-}
-
-static void string(struct buf *b, struct str s)
-{
-    u64(b, s.len);
-    buf_str(b, s);
-}
-
-static void text_key(struct buf *b, const char *key, struct str value)
-{
-    string(b, str_of(key));
-    u32(b, 8);
-    string(b, value);
-}
-
-static void number_key(struct buf *b, const char *key, uint32_t value)
-{
-    string(b, str_of(key));
-    u32(b, 4);
-    u32(b, value);
-}
-
-static void bool_key(struct buf *b, const char *key, bool value)
-{
-    string(b, str_of(key));
-    u32(b, 7);
-    buf_char(b, value);
-}
-
-static void array(struct buf *b, const char *key, uint32_t type, size_t n)
-{
-    string(b, str_of(key));
-    u32(b, 9);
-    u32(b, type);
-    u64(b, n);
-}
-
 static uint32_t kind_of(size_t i, size_t n, bool marks)
 {
     if (i == 0)
@@ -88,45 +44,41 @@ static uint32_t kind_of(size_t i, size_t n, bool marks)
 static void put_pieces(struct buf *b, bool marks)
 {
     const size_t n = 3 + N_MARKS + 256 + 1;
-    array(b, "tokenizer.ggml.tokens", 8, n);
-    string(b, STR("<unk>"));
-    string(b, STR("<s>"));
-    string(b, STR("</s>"));
+    put_array_key(b, "tokenizer.ggml.tokens", PUT_TEXT, n);
+    put_text(b, STR("<unk>"));
+    put_text(b, STR("<s>"));
+    put_text(b, STR("</s>"));
     for (int i = 0; i < N_MARKS; i++) {
         char filler[24];
         snprintf(filler, sizeof(filler), "filler%d", i);
-        string(b, str_of(marks ? MARKS[i] : filler));
+        put_text(b, str_of(marks ? MARKS[i] : filler));
     }
     for (int i = 0; i < 256; i++) {
         char piece[8];
         snprintf(piece, sizeof(piece), "<0x%02X>", i);
-        string(b, str_of(piece));
+        put_text(b, str_of(piece));
     }
-    string(b, STR("\342\226\201"));
-    array(b, "tokenizer.ggml.token_type", 5, n);
+    put_text(b, STR("\342\226\201"));
+    put_array_key(b, "tokenizer.ggml.token_type", PUT_I32, n);
     for (size_t i = 0; i < n; i++)
-        u32(b, kind_of(i, n, marks));
-    array(b, "tokenizer.ggml.scores", 6, n);
+        put_u32(b, kind_of(i, n, marks));
+    put_array_key(b, "tokenizer.ggml.scores", PUT_F32, n);
     for (size_t i = 0; i < n; i++)
-        u32(b, 0);
+        put_u32(b, 0);
 }
 
 static void make_file(struct buf *b, unsigned choice, struct str template)
 {
-    buf_add(b, "GGUF", 4);
-    u32(b, 3);
-    u64(b, 0);
-    u64(b, 10);
-    text_key(b, "general.architecture", STR("llama"));
-    text_key(b, "tokenizer.ggml.model", STR("llama"));
-    text_key(b, "tokenizer.chat_template", template);
+    put_head(b, 10);
+    put_text_key(b, "general.architecture", STR("llama"));
+    put_text_key(b, "tokenizer.ggml.model", STR("llama"));
+    put_text_key(b, "tokenizer.chat_template", template);
     put_pieces(b, choice & 1);
-    number_key(b, "tokenizer.ggml.bos_token_id", 1);
-    number_key(b, "tokenizer.ggml.eos_token_id", 2);
-    bool_key(b, "tokenizer.ggml.add_bos_token", choice & 2);
-    bool_key(b, "tokenizer.ggml.add_space_prefix", choice & 4);
-    while (b->len % 32)
-        buf_char(b, 0);
+    put_u32_key(b, "tokenizer.ggml.bos_token_id", 1);
+    put_u32_key(b, "tokenizer.ggml.eos_token_id", 2);
+    put_bool_key(b, "tokenizer.ggml.add_bos_token", choice & 2);
+    put_bool_key(b, "tokenizer.ggml.add_space_prefix", choice & 4);
+    put_end(b);
 }
 
 /* ---- messages */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/utf8.h"
 #include "model/vocab.h"
+#include "tests/fuzz/write_gguf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,30 +21,6 @@ static void must(bool truth)
 {
     if (!truth)
         abort();
-}
-
-static void u32(struct buf *b, uint32_t v)
-{
-    buf_add(b, &v, 4);
-}
-
-static void u64(struct buf *b, uint64_t v)
-{
-    buf_add(b, &v, 8);
-}
-
-static void string(struct buf *b, struct str s)
-{
-    u64(b, s.len);
-    buf_str(b, s);
-}
-
-static void array(struct buf *b, const char *key, uint32_t type, size_t n)
-{
-    string(b, str_of(key));
-    u32(b, 9);
-    u32(b, type);
-    u64(b, n);
 }
 
 static size_t lines_of(struct str *rest, struct str *lines)
@@ -58,31 +35,17 @@ static size_t lines_of(struct str *rest, struct str *lines)
 /* Kinds 0 to 7 and whole scores, from the two characters before a piece. */
 static void pieces(struct buf *b, const struct str *lines, size_t n, bool kinds, bool scores)
 {
-    array(b, "tokenizer.ggml.tokens", 8, n);
+    put_array_key(b, "tokenizer.ggml.tokens", PUT_TEXT, n);
     for (size_t i = 0; i < n; i++)
-        string(b, str_sub(lines[i], 2, lines[i].len));
+        put_text(b, str_sub(lines[i], 2, lines[i].len));
     if (kinds)
-        array(b, "tokenizer.ggml.token_type", 5, n);
+        put_array_key(b, "tokenizer.ggml.token_type", PUT_I32, n);
     for (size_t i = 0; kinds && i < n; i++)
-        u32(b, (uint32_t)lines[i].ptr[0] & 7);
+        put_u32(b, (uint32_t)lines[i].ptr[0] & 7);
     if (scores)
-        array(b, "tokenizer.ggml.scores", 5, n);
+        put_array_key(b, "tokenizer.ggml.scores", PUT_I32, n);
     for (size_t i = 0; scores && i < n; i++)
-        u32(b, (uint32_t)(lines[i].len > 1 ? lines[i].ptr[1] : 0));
-}
-
-static void text_key(struct buf *b, const char *key, const char *value)
-{
-    string(b, str_of(key));
-    u32(b, 8);
-    string(b, str_of(value));
-}
-
-static void id_key(struct buf *b, const char *key, unsigned char c)
-{
-    string(b, str_of(key));
-    u32(b, 4);
-    u32(b, c - 48u);
+        put_u32(b, (uint32_t)(lines[i].len > 1 ? lines[i].ptr[1] : 0));
 }
 
 static void make_file(struct buf *b, const unsigned char *choice, struct str *rest)
@@ -92,22 +55,18 @@ static void make_file(struct buf *b, const unsigned char *choice, struct str *re
                                            "tekken", "gpt-4o", "default", "none-such"};
     static struct str lines[LINES];
     bool spm = choice[0] & 1, kinds = !(choice[1] & 1), scores = !(choice[1] & 2);
-    buf_add(b, "GGUF", 4);
-    u32(b, 3);
-    u64(b, 0);
-    u64(b, 6u + kinds + scores);
-    text_key(b, "tokenizer.ggml.model", spm ? "llama" : "gpt2");
-    text_key(b, "tokenizer.ggml.pre", families[choice[2] % 12]);
-    id_key(b, "tokenizer.ggml.bos_token_id", choice[3]);
-    id_key(b, "tokenizer.ggml.unknown_token_id", choice[4]);
+    put_head(b, 6u + kinds + scores);
+    put_text_key(b, "tokenizer.ggml.model", str_of(spm ? "llama" : "gpt2"));
+    put_text_key(b, "tokenizer.ggml.pre", str_of(families[choice[2] % 12]));
+    put_u32_key(b, "tokenizer.ggml.bos_token_id", choice[3] - 48u);
+    put_u32_key(b, "tokenizer.ggml.unknown_token_id", choice[4] - 48u);
     size_t n = lines_of(rest, lines);
     pieces(b, lines, n, kinds, scores);
     n = lines_of(rest, lines);
-    array(b, "tokenizer.ggml.merges", 8, n);
+    put_array_key(b, "tokenizer.ggml.merges", PUT_TEXT, n);
     for (size_t i = 0; i < n; i++)
-        string(b, lines[i]);
-    while (b->len % 32)
-        buf_char(b, 0);
+        put_text(b, lines[i]);
+    put_end(b);
 }
 
 static void check_ids(const struct vocab *v, const int32_t *ids, size_t n, bool plain, int32_t unk)

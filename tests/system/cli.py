@@ -2,6 +2,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -434,6 +435,12 @@ def models_are_listed_described_and_checked():
         info = lib.carrel("model", "info", gguf, "--json", env=env).last()
         lib.same(info["architecture"], "static")
         lib.same(lib.carrel("model", "check", gguf, env=env).rc, 0)
+        size = os.path.getsize(gguf)
+        lib.same(info["size_bytes"], size)
+        people = lib.carrel("model", "info", gguf, env=env).out
+        lib.check(re.search(rf"^size of the file +{size / 1e6:.1f} MB$", people, re.M), people)
+        lib.check(re.search(r"^parameters +[0-9.]+ million$", people, re.M), people)
+        lib.check(str(size) not in people, "raw bytes")
         lib.check(lib.carrel("model", "info", "/dev/null", env=env).rc == 1)
         ids = lib.carrel("model", "tokenize", gguf, stdin="The cat, the cat", env=env).last()
         lib.same(ids["pieces"], ["the", "cat", ",", "the", "cat"])
@@ -603,7 +610,7 @@ def a_stopped_add_goes_on_where_it_stopped():
         p.send_signal(signal.SIGINT)
         out = json.loads(p.communicate(timeout=30)[0].splitlines()[-1])
         lib.same(out["added"] + out["unchanged"] + out["unfinished"], 400)
-        lib.same(p.returncode, 3 if out["unfinished"] else 0)
+        lib.same(p.returncode, -signal.SIGINT if out["unfinished"] else 0)
         lib.same(box.result("check", "--deep")["findings"], 0)
         again = box.result("add", many)
         lib.same(again["added"] + again["unchanged"], 400)

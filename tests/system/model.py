@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import (BIN, Failure, Server, carrel, check, clean_env, data, main, same, scratch, short,
@@ -296,6 +297,29 @@ def a_file_dropped_into_the_models_folder_answers_at_the_next_start():
 
 
 @test
+def what_was_computed_of_a_prompt_is_reused_for_the_same_key_only():
+    with scratch() as d:
+        with Server(data_dir=models_folder(d, story=data(STORIES % "f32"))) as s:
+            model = s.get("/v1/models").json()["data"][-1]["id"]
+            asked = {"model": model, "prompt": "Once upon a time there was a cat. " * 12,
+                     "max_tokens": 1}
+
+            def reused():
+                usage = s.post("/v1/completions", asked).json()["usage"]
+                return usage["prompt_tokens_details"]["cached_tokens"]
+            same(reused(), 0)
+            check(reused() > 0, "nobody has a key: nothing was reused")
+            s.key = s.post("/v1/keys", {"name": "a", "scopes": "admin"}).json()["key"]
+            other = s.post("/v1/keys", {"name": "b", "scopes": "query"}).json()["key"]
+            same(reused(), 0, "of what was computed before there were keys")
+            mine = reused()
+            check(mine > 0, "nothing was reused")
+            s.key = other
+            same(reused(), 0, "of another key's")
+            same(reused(), mine)
+
+
+@test
 def of_several_files_the_first_by_name_answers_or_the_one_that_is_named():
     with scratch() as d:
         store = models_folder(d, b=data(TINY % "q8_0"), a=data(STORIES % "q8_0"), z=b"GGUF?")
@@ -352,6 +376,42 @@ def a_file_truncated_or_replaced_while_loaded_harms_nobody():
             same(answer(), first, "the answer after the file was removed")
             check('"changed_on_disk":true' in s.get("/v1/status").text.replace(" ", ""),
                   s.get("/v1/status").text)
+
+
+@test
+def a_full_queue_is_a_status_for_streams_too():
+    tool = os.path.join(os.path.dirname(BIN), "tools", "gguf_random")
+    if not os.path.exists(tool):
+        skip("gguf_random is not built")
+    with scratch() as d:
+        store = models_folder(d)
+        path = os.path.join(store, "models", "a.gguf")
+        subprocess.run([tool, "tiny", "F16", path], check=True)
+        one = {"CARREL_LLM_SESSIONS": "1", "CARREL_LLM_QUEUE": "1", "CARREL_LLM_CONTEXT": "4096"}
+        with Server(data_dir=store, env=one) as s:
+            s.upload("pets.txt", "Cats are welcome in the house. Dogs must stay outside.\n")
+            name = s.get("/v1/models").json()["data"][-1]["id"]
+            ended = []
+
+            def write():   # random weights: only max_tokens ends it
+                while not ended:
+                    s.post("/v1/completions", {"model": name, "prompt": "Cats", "max_tokens": 3000})
+            writers = [threading.Thread(target=write) for _ in range(4)]
+            for t in writers:
+                t.start()
+            try:
+                got = [s.post("/v1/ask", {"question": f"Are cats welcome in house {i}?", "max_tokens": 9,
+                                          "stream": True}) for i in range(20)]
+            finally:
+                ended.append(True)
+                for t in writers:
+                    t.join()
+            for r in got:
+                if r.status == 200:
+                    check("event: sources" in r.text and "event: error" not in r.text, r.text[-300:])
+                else:
+                    same((r.status, bool(r.headers.get("retry-after"))), (429, True), r.text[-300:])
+            check(429 in {r.status for r in got}, f"statuses {sorted(r.status for r in got)}")
 
 
 # ---- OpenAI's routes ----

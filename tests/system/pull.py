@@ -2,6 +2,7 @@
 import hashlib
 import http.server
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -121,6 +122,15 @@ def a_file_is_pulled_whole_and_its_sum_is_told(server, box):
     lib.same((got["sha256"], got["bytes"], got["checked_against"]), (SUM, len(MODEL), None))
     again = box.pull(server.url + "/a/m.gguf")
     lib.same((again.rc, again.last()["was_there"], len(server.requests)), (0, True, 1))
+    lib.same(again.last()["bytes"], len(MODEL))
+
+
+@with_box(lambda h: h.give(MODEL))
+def people_are_told_how_much_comes_and_how_much_is_free(server, box):
+    r = lib.carrel("model", "pull", server.url + "/m.gguf", env=box.env())
+    size = f"{len(MODEL) / 1e6:.1f} MB"
+    lib.check(re.search(rf"^{size} to fetch, and [0-9.]+ .B are free$", r.err, re.M), r.err)
+    lib.check(f"m.gguf: {size}\n" in r.out, r.out)
 
 
 @with_box(lambda h: h.give(MODEL, cut=h.turn * 300000))
@@ -285,6 +295,7 @@ def addresses_and_names_that_cannot_be_are_refused(server, box):
     refused(box.pull("file:///etc/passwd"), "want https://", rc=2)
     refused(box.pull("https://me:secret@127.0.0.1/m.gguf"), "belongs in a file", rc=2)
     refused(box.pull("lama-3.2-1b-instruct"), "did you mean llama-3.2-1b-instruct?", rc=4)
+    refused(box.pull("gemma-3"), "There are gemma-3-1b-it, gemma-3-4b-it, gemma-3-12b-it", rc=4)
     refused(box.pull(server.url + "/"), "give one with --as", rc=2)
     refused(box.pull(server.url + "/x", "--as", "../x.gguf"), "give one with --as", rc=2)
     lib.same(server.requests, [])
@@ -299,6 +310,8 @@ def the_catalogue_is_printed_without_a_name():
         named = {a: e for e in entries for a in e["aliases"].split() + [e["name"]]}
         url = named["@cf/meta/llama-3.2-1b-instruct"]["url"]
         lib.check(url.startswith("https://"), "its address")
+        text = lib.carrel("model", "pull", env=Box(home).env()).out
+        lib.check(re.search(r"^llama-3.2-1b-instruct +808 MB  Llama 3.2", text, re.M), text)
 
 
 def mounted(folder, size):

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -289,6 +290,74 @@ def without_a_remote_no_connection_is_opened():
         with open(trace, encoding="utf-8", errors="replace") as f:
             lib.check("socket(AF_INET" in f.read(), "it listened")
         lib.same(calls_out(trace), [], "what called out")
+
+
+# ---- JSON ----
+
+NOT_JSON = ["Sure! ", "Here it is: ", '{"pet": "cat"}']
+SCHEMA = {"type": "object", "properties": {"pet": {"type": "string"}, "age": {"type": "integer"}},
+          "required": ["pet"], "additionalProperties": False}
+
+
+def in_json(schema=None):
+    if schema:
+        return {"type": "json_schema", "json_schema": {"name": "pet", "schema": schema}}
+    return {"type": "json_object"}
+
+
+@lib.test
+def a_server_that_writes_no_json_when_asked_for_it_leaves_the_request_to_the_next():
+    with lib.scratch() as home, Model(lambda h: (h.begin(), h.give(stream(NOT_JSON)))) as one, \
+            Model(lambda h: (h.begin(), h.give(stream(['{"age": 3, ', '"pet": "cat"}'])))) as two:
+        path = config(home, {"name": "one", "url": one.url, "model": "m"},
+                      {"name": "two", "url": two.url, "model": "m"})
+        with lib.Server(args=["--config", path]) as s:
+            doc = s.upload("pets.txt", "Cats are welcome in the house. Dogs must stay outside.\n")
+            lib.same(doc["state"], "ready")
+            for form in in_json(SCHEMA), in_json():
+                r = s.post("/v1/ask", {"question": "Are cats welcome?", "response_format": form})
+                lib.same((r.status, r.json()["model"]), (200, "two"), r.text)
+                lib.same(json.loads(r.json()["answer"]), {"age": 3, "pet": "cat"})
+            lib.same((len(one.requests), len(two.requests)), (2, 2), "each asked once")
+
+
+@with_remote(lambda h: (h.begin(), h.give(stream(NOT_JSON))))
+def what_is_no_json_is_an_error_and_not_a_word_of_it_is_told(server, model):
+    for more in {}, {"stream": True}:
+        r = chat(server, response_format=in_json(SCHEMA), **more)
+        lib.check(more or r.status == 500, f"status {r!r}")
+        lib.check("far was asked for JSON, and what it wrote is none" in r.text, r.text)
+        lib.check("Sure" not in r.text and "cat" not in r.text, r.text)
+    lib.same(len(model.requests), 2, "nothing was asked twice")
+
+
+@with_remote(lambda h: (h.begin(), h.give(stream(['{"pet": ', '7}']))))
+def json_that_does_not_keep_to_its_schema_is_an_error(server, model):
+    r = chat(server, response_format=in_json(SCHEMA))
+    lib.check("does not keep to the schema" in r.text, r.text)
+    lib.same(said(chat(server, response_format=in_json())), '{"pet": 7}')
+
+
+# ---- Ctrl-C ----
+
+def interrupted(server, number):
+    """carrel ask against `endless`, sent signal `number` once words have come."""
+    p = subprocess.Popen([lib.BIN, "ask", "--server", server.url, QUESTION],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         env=lib.clean_env(server.home))
+    out = p.stdout.read(40)
+    p.send_signal(number)
+    rest, err = p.communicate(timeout=30)
+    return p.returncode, (out + rest).decode(), err.decode()
+
+
+@with_remote(endless)
+def an_interrupted_ask_ends_by_the_signal_and_says_nothing(server, model):
+    server.upload("rules.txt", RULES)
+    for number in signal.SIGINT, signal.SIGTERM:
+        rc, out, err = interrupted(server, number)
+        lib.same((rc, err), (-number, ""), f"{out[-100:]!r}")
+        lib.check(out.startswith("more more") and out.endswith("\n"), out[-100:])
 
 
 # ---- what people see of it ----

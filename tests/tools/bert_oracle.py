@@ -10,7 +10,7 @@ texts.txt (a text a line) and vectors.f32 (little-endian floats, a row a text).
 
 The forward pass is written from the papers (Devlin et al. 2018; Reimers and
 Gurevych 2019) over PyTorch, with the unquantised weights, and knows nothing of
-the C code; nor does the GGUF writer below. Texts are built from whole words of
+the C code; nor does the GGUF writer (gguf_write.py). Texts are built from whole words of
 a made-up vocabulary, so that their ids are known without a tokenizer.
 Needs python3-torch. The same seed gives the same files.
 """
@@ -20,6 +20,8 @@ import sys
 
 import numpy
 import torch
+
+from gguf_write import gguf_string, gguf_value
 
 SHAPES = {"tiny": (2, 32, 4, 64, 60), "small": (12, 384, 12, 1536, 30522),
           "base": (12, 768, 12, 3072, 30522)}        # layers, dim, heads, ffn, vocabulary
@@ -55,23 +57,6 @@ def marked(word):
 
 
 # ---- GGUF
-
-def gguf_string(s):
-    raw = s.encode()
-    return struct.pack("<Q", len(raw)) + raw
-
-
-def gguf_value(v):
-    if isinstance(v, str):
-        return struct.pack("<I", 8) + gguf_string(v)
-    if isinstance(v, bool):
-        return struct.pack("<I?", 7, v)
-    if isinstance(v, int):
-        return struct.pack("<II", 4, v)
-    if isinstance(v, float):
-        return struct.pack("<If", 6, v)
-    return struct.pack("<IIQ", 9, 8, len(v)) + b"".join(map(gguf_string, v))
-
 
 def rows_as(kind, w):
     a = w.numpy().astype(numpy.float32)

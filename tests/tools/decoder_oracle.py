@@ -20,6 +20,8 @@ import sys
 import numpy
 import torch
 
+from gguf_write import gguf_string, gguf_value
+
 VOCAB, POSITIONS = 40, 44
 
 # n_layers, n_embd, heads, kv heads, head_dim, n_ff, and what is special; the keys'
@@ -47,19 +49,6 @@ EPS = 1e-5
 
 
 # ---- GGUF
-
-def gguf_string(s):
-    raw = s.encode()
-    return struct.pack("<Q", len(raw)) + raw
-
-
-def gguf_value(v):
-    if isinstance(v, str):
-        return struct.pack("<I", 8) + gguf_string(v)
-    if isinstance(v, int):
-        return struct.pack("<II", 4, v)
-    return struct.pack("<If", 6, v)
-
 
 def write_gguf(path, keys, tensors):
     infos, data, at = b"", [], 0

@@ -19,15 +19,19 @@ static struct {
     bool busy_rewrite;
     int step;                  /* bytes of a piece; 0: 7 */
     int context;               /* 0: 4096; four bytes are a token */
+    int second_context;        /* 0: as the first's */
+    const char *stamp;
     int attempts;              /* as told in usage; 0: 1 */
     enum llm_finish finish;
     bool endless;              /* says it again and again */
     /* record */
     int chats, rewritings;
+    char asked[32];            /* the generator that was named; "" none */
     char prompt[1 << 16], system[4096];
     struct llm_sampling sampling;
     int max_tokens, n_stops;
     bool json;
+    uint64_t circle, rewriting_circle;
 } fake;
 
 enum err_code llm_open(const struct llm_options *opt, struct llm **out, struct err *err)
@@ -48,12 +52,6 @@ int llm_n_models(const struct llm *m)
     return fake.n_models;
 }
 
-int llm_context(const struct llm *m)
-{
-    (void)m;
-    return fake.context ? fake.context : 4096;
-}
-
 int llm_count(const struct llm *m, struct str text)
 {
     (void)m;
@@ -62,7 +60,10 @@ int llm_count(const struct llm *m, struct str text)
 
 struct llm_model llm_model_at(const struct llm *m, int i)
 {
-    return (struct llm_model){i ? "second" : "first", "local", llm_context(m)};
+    (void)m;
+    int context = i && fake.second_context ? fake.second_context : fake.context;
+    return (struct llm_model){i ? "second" : "first", "local", context ? context : 4096,
+                              fake.stamp ? fake.stamp : ""};
 }
 
 int llm_find(const struct llm *m, struct str name)
@@ -103,8 +104,10 @@ static void fake_record(const struct llm_chat *req)
     fake.chats++;
     fake.sampling = req->sampling;
     fake.max_tokens = req->max_tokens;
+    fake.circle = req->circle;
     fake.n_stops = req->n_stops;
     fake.json = req->schema || req->json_object;
+    snprintf(fake.asked, sizeof(fake.asked), "%s", req->model ? req->model : "");
     snprintf(fake.system, sizeof(fake.system), "%.*s", STR_ARG(req->messages[0].content));
     snprintf(fake.prompt, sizeof(fake.prompt), "%.*s", STR_ARG(req->messages[1].content));
 }
@@ -136,13 +139,18 @@ enum err_code llm_chat(struct llm *m, const struct llm_chat *req,
                                              .proposed_tokens = 5,
                                              .accepted_tokens = 4,
                                              .n_attempts = fake.attempts ? fake.attempts : 1}};
-    snprintf(out->model, sizeof(out->model), "%s", llm_model_at(m, 0).name);
+    snprintf(out->model, sizeof(out->model), "%s", req->model ? req->model : llm_name(m));
     if (rewrite) {
         fake.rewritings++;
+        fake.rewriting_circle = req->circle;
         out->finish = LLM_STOP;
         return fake.busy_rewrite ? err_set(err, ERR_BUSY, "the queue is full")
                                  : fake_say(text, emit, emit_arg, stop, err);
     }
+    if (fake.fails == ERR_BUSY)
+        return err_set(err, fake.fails, "the model is away");
+    if (!emit(emit_arg, &(struct llm_piece){.text = STR("")}))
+        return err_set(err, ERR_CANCELLED, "the reader left");
     fake_record(req);
     if (fake.fails && fake.fails_after < (int)text.len)
         text.len = (size_t)fake.fails_after;

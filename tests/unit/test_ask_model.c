@@ -218,6 +218,20 @@ TEST(text_leaves_as_it_is_written_and_adds_up_to_the_answer)
     box_close(&b);
 }
 
+TEST(before_a_model_has_taken_the_question_nothing_is_told)
+{
+    struct box b;
+    open_library(&b, "Ottilie Brandt built it [1].");
+    struct told t = {.leave_at = -1};
+    struct ask_events e = {on_query, on_sources, on_delta, on_citation, &t};
+    json_t *r = NULL;
+    fake.fails = ERR_BUSY; /* its queue is full */
+    CHECK_ERR(query_ask(b.query, &(struct ask_request){.question = STR(QUESTION)}, &e, NULL, &r,
+                        NULL), ERR_BUSY);
+    CHECK_INT(t.order.len, 0);
+    box_close(&b);
+}
+
 TEST(a_reader_who_leaves_stops_the_model)
 {
     struct box b;
@@ -313,6 +327,23 @@ static json_t *follow_up(struct box *b, const char *question)
     return two;
 }
 
+TEST(prompts_are_reused_among_those_who_may_see_the_collection)
+{
+    struct box b;
+    struct arena a = {0};
+    struct collection c;
+    struct err err;
+    open_library(&b, "Teachers founded them in 1978 [1].");
+    CHECK_OK(ingest_collection(b.ingest, "default", false, &a, &c, &err), &err);
+    fake.rewrites = "In which year were the Friends of the Quay Library founded?";
+    json_decref(follow_up(&b, "In which year was that?"));
+    CHECK_INT(fake.rewritings, 1);
+    CHECK_INT(fake.circle, llm_circle_of_collection(c.id));
+    CHECK_INT(fake.rewriting_circle, llm_circle_of_collection(c.id));
+    arena_deinit(&a);
+    box_close(&b);
+}
+
 TEST(a_follow_up_is_rewritten_by_the_model_and_the_conversation_is_in_the_prompt)
 {
     struct box b;
@@ -386,6 +417,77 @@ TEST(a_small_context_drops_whole_passages_and_says_how_many)
     CHECK(is(r, "model", "extractive"));
     CHECK(strstr(json_string_value(json_array_get(json_object_get(r, "degraded"), 0)),
                  "no passage has room"));
+    json_decref(r);
+    box_close(&b);
+}
+
+static const char *first_degraded(const json_t *reply)
+{
+    return json_string_value(json_array_get(json_object_get(reply, "degraded"), 0));
+}
+
+TEST(where_the_first_generator_has_no_room_for_a_passage_the_next_is_asked)
+{
+    struct box b;
+    open_library(&b, "Ottilie Brandt built it [1].");
+    fake.context = 200;
+    fake.second_context = 4096;
+    fake.n_models = 2;
+    struct ask_request q = {.question = STR(QUESTION)};
+    json_t *r = ask(&b, &q);
+    CHECK(is(r, "model", "second"));
+    CHECK_INT(fake.chats, 1);
+    CHECK_STR(str_of(fake.asked), "second");
+    CHECK(strstr(first_degraded(r), "no passage has room in the context of first"));
+    CHECK(strstr(fake.prompt, "<passage 1 of \"reading-room.txt") != NULL);
+    json_decref(r);
+    q.json_object = true; /* JSON too, which has no other sentences to fall back on */
+    fake.says = "{\"architect\":\"Ottilie Brandt\"}";
+    struct err err;
+    CHECK_OK(query_ask(b.query, &q, NULL, NULL, &r, &err), &err);
+    CHECK(is(r, "model", "second"));
+    json_decref(r);
+    q.json_object = false;
+    fake.says = "Ottilie Brandt built it [1].";
+    fake.fails = ERR_IO; /* none can: the passages' own sentences */
+    r = ask(&b, &q);
+    CHECK(is(r, "model", "extractive"));
+    json_decref(r);
+    fake.fails = OK;
+    q.generator = "first"; /* who names one means that one */
+    r = ask(&b, &q);
+    CHECK(is(r, "model", "extractive"));
+    json_decref(r);
+    box_close(&b);
+}
+
+TEST(where_there_is_room_all_generators_are_asked_at_once_in_their_order)
+{
+    struct box b;
+    open_library(&b, "Ottilie Brandt built it [1].");
+    fake.n_models = 2;
+    json_t *r = ask(&b, &(struct ask_request){.question = STR(QUESTION)});
+    CHECK_INT(fake.chats, 1);
+    CHECK_STR(str_of(fake.asked), "");
+    CHECK_INT(size(r, "degraded"), 0);
+    json_decref(r);
+    box_close(&b);
+}
+
+TEST(another_file_under_the_same_name_gives_answers_of_its_own)
+{
+    struct box b;
+    open_library(&b, "Ottilie Brandt built it [1].");
+    struct ask_request q = {.question = STR(QUESTION)};
+    fake.stamp = "one";
+    json_decref(ask(&b, &q));
+    fake.stamp = "two";
+    json_t *r = ask(&b, &q);
+    CHECK(json_is_false(json_object_get(r, "cached")));
+    json_decref(r);
+    fake.stamp = "one";
+    r = ask(&b, &q);
+    CHECK(json_is_true(json_object_get(r, "cached")));
     json_decref(r);
     box_close(&b);
 }

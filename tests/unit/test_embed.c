@@ -2,6 +2,8 @@
  * turn. What the encoders compute is in test_bert.c and test_table.c. */
 #include <math.h>
 #include <pthread.h>
+#include <unistd.h>
+#include "base/file.h"
 #include "embed/embed.h"
 #include "model/gguf.h"
 #include "tests/bert_model.h"
@@ -192,6 +194,54 @@ TEST(embed_prefixes_stand_before_the_words)
 }
 
 struct asker { struct embed *e; bool question; const float *want; int wrong; };
+
+/* Every byte of the file becomes 0x3c, as by `cp other.gguf model.gguf` while we run. */
+static void write_over(const char *path)
+{
+    FILE *f = fopen(path, "r+b");
+    CHECK(f != NULL && fseek(f, 0, SEEK_END) == 0);
+    long n = ftell(f);
+    rewind(f);
+    for (long i = 0; i < n; i++)
+        putc(0x3c, f);
+    CHECK(fclose(f) == 0);
+}
+
+static const char *copy_of(const char *path)
+{
+    static char to[512];
+    struct buf bytes = {0};
+    struct err err = {0};
+    snprintf(to, sizeof(to), "%s/copy.gguf", scratch_dir());
+    CHECK_OK(file_read(path, 64 << 20, &bytes, &err), &err);
+    CHECK_OK(file_write_atomic(to, buf_view(&bytes), &err), &err);
+    buf_free(&bytes);
+    return to;
+}
+
+TEST(embed_gives_the_same_vectors_after_its_file_was_written_over)
+{
+    static const char *const files[] = {"embed/encoder.gguf", "tests/golden/bert_tiny.gguf"};
+    for (int i = 0; i < 2; i++) {
+        struct embed *e;
+        struct err err = {0};
+        const char *path = copy_of(files[i]);
+        const struct embed_options opt = {.model_path = path};
+        CHECK_OK(embed_open(&opt, &e, &err), &err);
+        size_t dim = (size_t)embed_stamp(e)->dim;
+        float *before = malloc(2 * dim * sizeof(float)), *after = before + dim;
+        const struct str text = STR("the cat reads a book in the house");
+        CHECK_OK(embed_texts(e, &text, 1, before, NULL, NULL, &err), &err);
+        write_over(path);
+        CHECK_OK(embed_texts(e, &text, 1, after, NULL, NULL, &err), &err);
+        CHECK(memcmp(before, after, dim * sizeof(float)) == 0);
+        CHECK(truncate(path, 10) == 0);
+        CHECK_OK(embed_texts(e, &text, 1, after, NULL, NULL, &err), &err);
+        CHECK(memcmp(before, after, dim * sizeof(float)) == 0);
+        free(before);
+        embed_close(e);
+    }
+}
 
 static void *ask(void *arg)
 {

@@ -250,6 +250,33 @@ TEST(prompts_that_come_together_and_begin_alike_are_computed_once)
     unload(&m);
 }
 
+TEST(prompts_are_reused_within_a_circle_only_also_of_those_that_come_together)
+{
+    struct model m = load(data_path(STORIES), 2);
+    struct engine *e = start(&m, (struct engine_options){0});
+    struct prompt p = random_prompt(&m, 330, 9);
+    struct asker k[4] = {0};
+    for (int round = 0; round < 2; round++) {
+        int reused[2] = {0, 0};
+        for (int i = 0; i < 4; i++) {
+            k[i] = (struct asker){.r = request(&p, 20, 0)};
+            k[i].r.circle = (uint64_t)i % 2;
+        }
+        ask_all(e, k, 4);
+        for (int i = 0; i < 4; i++) {
+            CHECK_OK(k[i].a.rc, &k[i].a.err);
+            check_same(&k[i].a, &k[0].a, "another circle");
+            reused[i % 2] += k[i].a.reply.usage.cached_tokens;
+        }
+        for (int i = 0; i < 4; i++)
+            answer_free(&k[i].a);
+        CHECK_INT(reused[0], round ? 2 * 320 : 320);
+        CHECK_INT(reused[1], round ? 2 * 320 : 320);
+    }
+    engine_close(e);
+    unload(&m);
+}
+
 TEST(an_answer_that_repeats_itself_takes_fewer_passes_than_tokens)
 {
     struct model m = load(data_path(STORIES), 1);

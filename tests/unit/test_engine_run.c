@@ -300,6 +300,84 @@ TEST(closing_ends_answers_that_run_and_wait)
     unload(&m);
 }
 
+/* ---- who waits for whom ---- */
+
+/* At the first piece of one: prompts of those that have begun to answer, all told. */
+struct first { struct engine *e; pthread_mutex_t lock; int64_t begun; };
+
+static void note_first(struct answer *a)
+{
+    struct first *f = a->arg;
+    struct engine_state s;
+    engine_state(f->e, &s);
+    pthread_mutex_lock(&f->lock);
+    if (!f->begun)
+        f->begun = s.prompt_tokens;
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Ask all while another's answer leaves no page for them, so that they come in together; false:
+ * it was over before. */
+static bool ask_behind(struct engine *e, struct asker *k, int n, const struct prompt *p)
+{
+    struct gate g;
+    gate_init(&g);
+    struct asker before = {.e = e, .r = request(p, 480, 0), .a = {.at_piece = wait_at, .arg = &g}};
+    struct engine_state s;
+    CHECK_INT(pthread_create(&before.thread, NULL, ask, &before), 0);
+    gate_await(&g);
+    for (int i = 0; i < n; i++) {
+        k[i].e = e;
+        CHECK_INT(pthread_create(&k[i].thread, NULL, ask, &k[i]), 0);
+    }
+    do
+        engine_state(e, &s);
+    while (s.waiting < n && s.tokens < 480);
+    bool together = s.waiting == n && s.tokens < 480;
+    gate_open(&g);
+    pthread_join(before.thread, NULL);
+    for (int i = 0; i < n; i++)
+        pthread_join(k[i].thread, NULL);
+    answer_free(&before.a);
+    return together;
+}
+
+TEST(prompts_that_come_together_begin_to_be_answered_together)
+{
+    enum { N = 4, ALL = 70 + 90 + 50 + 80 };
+    const int length[N] = {70, 90, 50, 80};
+    struct model m = load(data_path(STORIES), 1);
+    const struct decoder_shape *s = decoder_shape_of(m.decoder);
+    const struct kvcache_options kv = {.type = ATTN_F32,
+                                       .n_layers = s->n_layers,
+                                       .n_kv_heads = s->n_kv_heads,
+                                       .head_dim = s->head_dim};
+    struct engine *e = start(&m, (struct engine_options){.context = 512, .slice = 16,
+                                                         .kv_bytes = 16 * kvcache_page_bytes(&kv)});
+    struct prompt p[N], before = random_prompt(&m, 10, 99);
+    bool together;
+    do {
+        struct asker k[N] = {0};
+        struct engine_state was;
+        struct first f = {.e = e};
+        pthread_mutex_init(&f.lock, NULL);
+        engine_state(e, &was);
+        for (int i = 0; i < N; i++) {
+            p[i] = random_prompt(&m, length[i], (uint64_t)(was.passes + i));
+            k[i].r = request(&p[i], 3, 0);
+            k[i].a = (struct answer){.at_piece = note_first, .arg = &f};
+        }
+        together = ask_behind(e, k, N, &before);
+        for (int i = 0; i < N; i++) {
+            CHECK_OK(k[i].a.rc, &k[i].a.err);
+            answer_free(&k[i].a);
+        }
+        CHECK(!together || f.begun - was.prompt_tokens - before.n == ALL);
+    } while (!together);
+    engine_close(e);
+    unload(&m);
+}
+
 static void hurry(struct answer *a)
 {
     struct rng *r = a->arg;

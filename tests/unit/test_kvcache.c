@@ -26,7 +26,7 @@ static void count_up(int32_t *ids, int n, int from)
 
 static struct kv_seq begin(struct kvcache *c, const int32_t *ids, int n, int n_max, int shared)
 {
-    struct kv_seq s;
+    struct kv_seq s = {0};
     struct err err = {0};
     int got;
     CHECK_OK(kv_begin(c, &s, ids, n, n_max, &got, &err), &err);
@@ -70,7 +70,7 @@ TEST(kvcache_keeps_promises_and_refuses_those_it_cannot_keep)
 {
     struct kvcache *c = make(10, false);
     struct err err = {0};
-    struct kv_seq none;
+    struct kv_seq none = {0};
     int32_t ids[1] = {7};
     int shared;
     struct kv_seq a = begin(c, ids, 1, 6 * ATTN_PAGE, 0);
@@ -196,12 +196,39 @@ TEST(kvcache_tells_pages_with_equal_hashes_apart_by_their_tokens)
     kvcache_free(c);
 }
 
+TEST(kvcache_pages_are_shared_within_a_circle_only)
+{
+    enum { N = 3 * ATTN_PAGE };
+    struct kvcache *c = make(12, false);
+    int32_t ids[N];
+    int shared;
+    struct err err = {0};
+    count_up(ids, N, 0);
+    compute(c, ids, N, 0);
+    compute(c, ids, N, 2 * ATTN_PAGE);
+    struct kv_seq a = {.circle = 1}, b = {.circle = 1}, other = {.circle = 2};
+    CHECK_OK(kv_begin(c, &a, ids, N, N, &shared, &err), &err);
+    CHECK_INT(shared, 0);
+    CHECK_OK(kv_begin(c, &b, ids, N, N, &shared, &err), &err);
+    kv_grow(c, &a, N);
+    kv_commit(c, &a, ids, N);
+    CHECK_INT(kv_catch_up(c, &b, ids, 0, N), 2 * ATTN_PAGE);
+    CHECK(a.pages[0] == b.pages[0]);
+    CHECK_OK(kv_begin(c, &other, ids, N, N, &shared, &err), &err);
+    CHECK_INT(shared, 0);
+    CHECK_INT(kv_catch_up(c, &other, ids, 0, N), 0);
+    kv_end(c, &a);
+    kv_end(c, &b);
+    kv_end(c, &other);
+    kvcache_free(c);
+}
+
 /* ---- random operations against a model ---- */
 
 enum { LIVE = 6, LONGEST = 5 * ATTN_PAGE, PAGES = 14, OPS = 20000 };
 
-/* A page's memory holds, for each position, the hash of all tokens up to it: what
- * a real page's keys and values depend on. */
+/* A page's memory holds, for each position, the hash of all tokens up to it (what a real
+ * page's keys and values depend on) and of its circle. */
 struct line {
     bool live;
     int32_t ids[LONGEST];
@@ -211,7 +238,7 @@ struct line {
 
 static uint64_t truth(const struct line *l, int pos)
 {
-    return hash64(l->ids, (size_t)(pos + 1) * sizeof(*l->ids), 1);
+    return hash64(l->ids, (size_t)(pos + 1) * sizeof(*l->ids), 1 + l->s.circle);
 }
 
 static void check_line(const struct line *l)
@@ -244,6 +271,7 @@ static void try_begin(struct kvcache *c, struct line *l, struct rng *rng, int *h
     int shared, before = kvcache_pages_free(c);
     draw_line(l, rng);
     int want = (l->n_max + ATTN_PAGE - 1) / ATTN_PAGE;
+    l->s.circle = rng_below(rng, 4) / 3;
     enum err_code rc = kv_begin(c, &l->s, l->ids, l->n, l->n_max, &shared, &err);
     if (rc) {
         CHECK_INT(rc, ERR_BUSY);

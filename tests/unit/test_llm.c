@@ -74,7 +74,6 @@ TEST(llm_without_a_model_is_extractive_and_says_how_to_get_one)
     CHECK_STR(str_of(llm_name(m)), "extractive");
     CHECK_INT(llm_n_models(m), 0);
     CHECK_INT(llm_count(m, STR("words")), 0);
-    CHECK_INT(llm_context(m), 0);
     CHECK_INT(json_object_size(status), 0);
     CHECK_ERR(say(m, &(struct llm_chat){CHAT}, &h, &reply, &err), ERR_NOTFOUND);
     CHECK_STR(str_of(err.msg), "no language model is installed: put a GGUF file into the models "
@@ -116,7 +115,6 @@ TEST(llm_tells_what_it_has_loaded)
     CHECK_INT(llm_n_models(m), 1);
     CHECK_STR(str_of(it.kind), "local");
     CHECK_INT(it.context, 256);
-    CHECK_INT(llm_context(m), 256);
     CHECK_STR(str_of(it.name), llm_name(m));
     CHECK(llm_count(m, STR("Who lends books?")) > 0);
     CHECK_STR(str_of(json_string_value(json_object_get(s, "template"))), "plain");
@@ -309,6 +307,88 @@ TEST(llm_a_file_truncated_or_replaced_while_loaded_changes_nothing)
     llm_close(m);
 }
 
+/* The stamp of the first generator, yours. */
+static char *stamp_of(const struct llm_options *opt)
+{
+    struct llm *m = opened(opt);
+    char *stamp = str_dup(str_of(llm_model_at(m, 0).stamp));
+    llm_close(m);
+    return stamp;
+}
+
+/* Write the same bytes into the file that is there, and set its times back. */
+static void write_in_place(const char *path)
+{
+    struct buf bytes = {0};
+    struct stat was;
+    struct err err;
+    CHECK_OK(file_read(path, 64 << 20, &bytes, &err), &err);
+    CHECK(stat(path, &was) == 0);
+    FILE *f = fopen(path, "r+b");
+    CHECK(f && fwrite(bytes.ptr, 1, bytes.len, f) == bytes.len && fclose(f) == 0);
+    const struct timespec times[] = {was.st_atim, was.st_mtim};
+    CHECK(utimensat(AT_FDCWD, path, times, 0) == 0);
+    buf_free(&bytes);
+}
+
+TEST(llm_a_stamp_is_that_of_the_file_that_was_loaded_and_of_how_it_is_used)
+{
+    const char *path = random_file("m");
+    struct llm_options opt = {.model_path = path, .context = 256};
+    char *a = stamp_of(&opt), *b = stamp_of(&opt);
+    CHECK_STR(str_of(a), b);
+    free(b);
+    struct llm_options other = opt;
+    other.family = "chatml";
+    b = stamp_of(&other);
+    CHECK(strcmp(a, b) != 0);
+    free(b);
+    other = opt;
+    other.max_tokens = 9;
+    b = stamp_of(&other);
+    CHECK(strcmp(a, b) != 0);
+    free(b);
+    write_in_place(path);
+    b = stamp_of(&opt);
+    CHECK(strcmp(a, b) != 0);
+    free(b);
+    free(a);
+}
+
+TEST(llm_a_stamp_of_a_remote_is_its_address_and_model)
+{
+    struct llm_remote_options r = {.name = "far", .url = "http://127.0.0.1:1/v1", .model = "m"};
+    const struct llm_options opt = {.remotes = &r, .n_remotes = 1};
+    char *a = stamp_of(&opt);
+    r.model = "n";
+    char *b = stamp_of(&opt);
+    CHECK(strcmp(a, b) != 0);
+    free(a);
+    free(b);
+}
+
+struct pieces { int n, most; };
+
+static bool first_is_empty(void *arg, const struct llm_piece *p)
+{
+    struct pieces *h = arg;
+    CHECK_INT(p->text.len == 0, h->n == 0);
+    return ++h->n < h->most;
+}
+
+TEST(llm_says_with_an_empty_piece_that_it_has_taken_a_request)
+{
+    struct llm *m = opened(&(struct llm_options){.model_path = random_file("m"), .context = 256});
+    struct llm_chat_reply reply;
+    for (int most = 1; most < 4; most++) { /* who leaves is let go, at once too */
+        struct pieces h = {0, most};
+        CHECK_ERR(llm_chat(m, &(struct llm_chat){CHAT}, first_is_empty, &h, NULL, &reply, NULL),
+                  ERR_CANCELLED);
+        CHECK_INT(h.n, most);
+    }
+    llm_close(m);
+}
+
 /* ---- several generators: port 1 of this machine refuses every connection */
 
 static const struct llm_remote_options AWAY = {
@@ -324,7 +404,7 @@ TEST(llm_a_remote_that_is_away_leaves_the_request_to_the_file)
     struct err err;
     CHECK_STR(str_of(llm_name(m)), "away");
     CHECK_INT(llm_count(m, STR("0123456789")), 4);
-    CHECK_INT(llm_context(m), 8192);
+    CHECK_INT(llm_model_at(m, 0).context, 8192);
     CHECK_OK(say(m, &(struct llm_chat){CHAT}, &h, &reply, &err), &err);
     CHECK_STR(str_of(reply.model), llm_model_at(m, 1).name);
     CHECK_INT(reply.usage.n_attempts, 2);

@@ -95,7 +95,7 @@ TEST(remote_asks_for_what_was_asked)
 {
     static const struct str stops[] = {{"END", 3}, {"\n\n", 2}};
     struct talk t = new_talk();
-    json_t *schema = json_pack("{s:s}", "type", "object");
+    json_t *schema = json_pack("{s:s}", "type", "string");
     t.req.sampling =
         (struct llm_sampling){.temperature = 0.5, .top_p = 0.25, .seed = 42, .top_k = 9};
     t.req.stops = stops;
@@ -104,7 +104,7 @@ TEST(remote_asks_for_what_was_asked)
     t.req.schema = schema;
     t.req.logprobs = true;
     t.req.n_logprobs = 2;
-    const struct scene s[] = {{GOOD, 0, false}};
+    const struct scene s[] = {{STREAM DELTA("\\\"hi\\\"") FINISH("stop") DONE, 0, false}};
     CHECK_OK(chat(&t, s, 1), &t.err);
     struct str sent = buf_view(&t.server.seen[0]);
     CHECK(str_starts(sent, STR("POST /v1/chat/completions HTTP/1.1\r\n")));
@@ -135,7 +135,7 @@ static bool asked_strictly(const char *schema)
     json_t *s;
     CHECK_OK(json_read(str_of(schema), &s, &t.err), &t.err);
     t.req.schema = s;
-    const struct scene scenes[] = {{GOOD, 0, false}};
+    const struct scene scenes[] = {{STREAM FINISH("length") DONE, 0, false}};
     CHECK_OK(chat(&t, scenes, 1), &t.err);
     bool strict = stand_in_saw(&t.server, 0, "\"strict\":true");
     CHECK(strict || stand_in_saw(&t.server, 0, "\"strict\":false"));
@@ -247,6 +247,88 @@ TEST(remote_maps_why_an_answer_finished)
         CHECK_INT(t.reply.finish, c[i].want);
         end_talk(&t);
     }
+}
+
+/* ---- JSON ---- */
+
+#define PLAIN(text)                                                                                \
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"              \
+    "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"" text "\"},\"finish_reason\":\"stop\"}]}"
+
+static json_t *pet_schema(void)
+{
+    return json_pack("{s:s,s:{s:{s:s},s:{s:s}},s:[s],s:b}", "type", "object", "properties", "pet",
+                     "type", "string", "age", "type", "integer", "required", "pet",
+                     "additionalProperties", 0);
+}
+
+TEST(remote_tells_json_when_it_is_whole_and_keeps_to_what_was_asked_for)
+{
+    static const struct {
+        const char *reply;
+        bool schema;
+        const char *text, *says;   /* text NULL: refused, with these words */
+    } c[] = {
+        {STREAM DELTA("{\\\"pet\\\":") DELTA("\\\"cat\\\"}") FINISH("stop") DONE, true,
+         "{\"pet\":|\"cat\"}|", ""},
+        {PLAIN("{\\\"age\\\":3,\\n \\\"pet\\\":\\\"cat\\\"}"), true,   /* any order, any space */
+         "{\"age\":3,\n \"pet\":\"cat\"}|", ""},
+        {PLAIN("{\\\"pet\\\":7}"), true, NULL, "what it wrote does not keep to the schema"},
+        {PLAIN("{}"), true, NULL, "what it wrote does not keep to the schema"},
+        {PLAIN("Sure! {\\\"pet\\\":\\\"cat\\\"}"), true, NULL, "what it wrote is none"},
+        {STREAM DELTA("{\\\"pet\\\":") DELTA("\\\"c") FINISH("stop") DONE, true, NULL, "is none"},
+        {STREAM FINISH("stop") DONE, true, NULL, "is none"},
+        {PLAIN("{}"), false, "{}|", ""},
+        {PLAIN("[1]"), false, NULL, "what it wrote is no object"},
+        {PLAIN("```json\\n{}\\n```"), false, NULL, "what it wrote is none"},
+        /* cut by its greatest length: told as it is, and why */
+        {STREAM DELTA("{\\\"pet\\\"") FINISH("length") DONE, true, "{\"pet\"|", ""},
+        {STREAM DELTA("{\\\"pet\\\":"), true, NULL, "broke off"},
+    };
+    json_t *schema = pet_schema();
+    for (size_t i = 0; i < sizeof(c) / sizeof(*c); i++) {
+        struct talk t = new_talk();
+        const struct scene s[] = {{c[i].reply, 0, false}};
+        t.opt.attempts = 1;
+        t.req.schema = c[i].schema ? schema : NULL;
+        t.req.json_object = !c[i].schema;
+        enum err_code rc = chat(&t, s, 1);
+        CHECK_INT(rc, c[i].text ? OK : ERR_IO);
+        CHECK_STR(buf_view(&t.text), c[i].text ? c[i].text : ""); /* nothing of what is no JSON */
+        CHECK_MSG(c[i].text || strstr(t.err.msg, c[i].says), "%zu: %s", i, t.err.msg);
+        CHECK_INT(t.server.served, 1);
+        end_talk(&t);
+    }
+    json_decref(schema);
+}
+
+TEST(remote_holds_tokens_with_their_json)
+{
+    struct talk t = new_talk();
+    const struct scene s[] = {
+        {STREAM "data: {\"choices\":[{\"delta\":{\"content\":\"{\"},\"logprobs\":{\"content\":["
+                "{\"token\":\"{\",\"logprob\":-0.5,\"top_logprobs\":[{\"token\":\"[\","
+                "\"logprob\":-1}]}]}}]}\n\n"
+                "data: {\"choices\":[{\"delta\":{\"content\":\"}\"},\"logprobs\":{\"content\":["
+                "{\"token\":\"}\",\"logprob\":-0.25}]}}]}\n\n" DONE, 5, false}};
+    t.req.json_object = t.req.logprobs = true;
+    t.req.n_logprobs = 1;
+    CHECK_OK(chat(&t, s, 1), &t.err);
+    CHECK_STR(buf_view(&t.text), "{|}|");
+    CHECK_STR(buf_view(&t.tokens), "{:-0.50[[,] }:-0.25[] ");
+    end_talk(&t);
+}
+
+TEST(remote_cannot_judge_json_by_words_that_are_not_known_here)
+{
+    struct talk t = new_talk();
+    json_t *schema = json_pack("{s:{s:s}}", "not", "type", "object");
+    const struct scene s[] = {{PLAIN("{}"), 0, false}};
+    t.req.schema = schema;
+    CHECK_OK(chat(&t, s, 1), &t.err);
+    CHECK_STR(buf_view(&t.text), "{}|");
+    json_decref(schema);
+    end_talk(&t);
 }
 
 /* ---- trying again ---- */
@@ -389,13 +471,13 @@ TEST(remote_says_what_is_wrong_with_an_answer)
          ERR_IO, "far ended the answer with an error: out of memory"},
         {STREAM DELTA("a") "event: error\ndata: {\"message\":\"boom\"}\n\n", ERR_IO,
          "far ended the answer with an error: boom"},
-        {STREAM DELTA("a") "data: {oops\n\n", ERR_FORMAT,
+        {STREAM DELTA("a") "data: {oops\n\n", ERR_IO,
          "far sent an event that is no JSON object"},
-        {STREAM DELTA("a") "data: [1]\n\n", ERR_FORMAT, "far sent an event that is no JSON object"},
+        {STREAM DELTA("a") "data: [1]\n\n", ERR_IO, "far sent an event that is no JSON object"},
         {STREAM DELTA("a") "data: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n",
-         ERR_FORMAT, "far sent an event that is no JSON object"},
+         ERR_IO, "far sent an event that is no JSON object"},
         {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n<html>",
-         ERR_FORMAT, "far answered with what is no JSON"},
+         ERR_IO, "far answered with what is no JSON"},
     };
     for (size_t i = 0; i < sizeof(c) / sizeof(*c); i++) {
         struct talk t = new_talk();
@@ -526,6 +608,29 @@ TEST(remote_sends_the_first_line_of_its_key_file_and_never_repeats_it)
     CHECK(strstr(t.err.msg, "who is **************? **************!"));
     CHECK(!strstr(t.reply.usage.attempts[0].error, "Secret"));
     end_talk(&t);
+}
+
+TEST(remote_follows_no_redirect_so_that_nobody_else_gets_its_key_or_the_question)
+{
+    static const char *const status[] = {"301", "307", "308"};
+    struct stand_in other;
+    const struct scene nothing[] = {{GOOD, 0, false}};
+    stand_in_start(&other, nothing, 1);
+    for (int i = 0; i < 3; i++) {
+        struct talk t = new_talk();
+        char reply[256];
+        snprintf(reply, sizeof(reply), "HTTP/1.1 %s No\r\nLocation: %s/chat/completions\r\n"
+                                       "Content-Length: 0\r\nConnection: close\r\n\r\n",
+                 status[i], other.url);
+        const struct scene s[] = {{reply, 0, false}};
+        t.opt.key_file = key_file("sk-Very-Secret\n");
+        CHECK_ERR(chat(&t, s, 1), ERR_IO);
+        CHECK(strstr(t.err.msg, status[i]) != NULL);
+        end_talk(&t);
+    }
+    CHECK_INT(other.served, 0);
+    stand_in_stop(&other);
+    stand_in_deinit(&other);
 }
 
 /* Its words are cut to a length: what is left of a key at the end is no word either. */
