@@ -7,13 +7,14 @@
  *   scales  [32] of the keys, [32] of the values, floats (Q8 only)
  *   and 64 bytes of nothing where d is no multiple of 16, so that a vector of the
  *   last value may be read whole.
- * Queries (row, head) of a job are taken up to QUERIES at a time, and for them
- * the positions in tiles of ATTN_TILE: scores, one step of the softmax with a
- * running maximum (M. Milakov and N. Gimelshein, "Online normalizer calculation
- * for softmax", 2018, arXiv:1805.02867), weighted values. Scores and values are
- * products of the shape that mat_float_int.h's tiles compute. Many queries meet
- * keys and values made floats beforehand, few meet them as they are stored;
- * the numbers are the same. */
+ * Rows of a job are walked some at a time, and for their queries (row, head) the
+ * positions in tiles of ATTN_TILE: scores, one step of the softmax as it goes along
+ * (M. Milakov and N. Gimelshein, "Online normalizer calculation for softmax", 2018,
+ * arXiv:1805.02867), weighted values. Its base is left where it is until a score lies
+ * far above: for all but a few tiles nothing that was summed before has to be
+ * multiplied. Many queries meet keys and values made floats just
+ * before, as much at a time as stays in the first-level cache; few meet them as they
+ * are stored and ask for what comes next; the numbers are the same. */
 #include <assert.h>
 #include <float.h>
 #include <math.h>
@@ -21,9 +22,11 @@
 #include "base/cpu.h"
 #include "model/attn_int.h"
 
-#define QUERIES 192       /* x 64 dimensions x 4 bytes: 48 KiB */
-#define PANELS (ATTN_TILE / 16)
-#define TILE_PAGES (ATTN_TILE / ATTN_PAGE)
+#define QUERIES 448       /* that are walked together, or one row's: keys are made floats once
+                             for them; 192 were as fast within what bench_attn scatters */
+#define FETCH 8192        /* bytes of keys or values asked for before they are met; 12 and
+                             16 KiB were as fast within what bench_attn scatters */
+#define AHEAD 16          /* queries asked for before they are taken or given */
 
 static const struct attn_kernels *kernels(void)
 {
@@ -34,11 +37,6 @@ static const struct attn_kernels *kernels(void)
 static size_t element_bytes(enum attn_type type)
 {
     return type == ATTN_F32 ? 4 : type == ATTN_F16 ? 2 : 1;
-}
-
-static enum mat_float_type element_type(enum attn_type type)
-{
-    return type == ATTN_F32 ? MAT_FLOAT_F32 : type == ATTN_F16 ? MAT_FLOAT_F16 : MAT_FLOAT_I8;
 }
 
 static size_t values_at(enum attn_type type, int head_dim)
@@ -116,44 +114,47 @@ struct room {
     float *q;                /* [queries][head_dim], times job->scale */
     float *out;              /* [queries][wide] */
     float *s;                /* [queries][ATTN_TILE] */
-    float *keys;             /* [PANELS][head_dim][16] */
-    float *values;           /* [wide / 16][ATTN_TILE][16] */
-    float *max, *sum;        /* [queries] */
+    float *base, *sums;      /* [queries], [queries][16]: as in struct attn_step */
+    float *panels;           /* [ATTN_PANELS][steps of one][16]: keys or values as floats */
 };
 
 struct walk {
     const struct attn_kernels *kern;
     const struct attn_job *job;
-    enum mat_float_type type;
     int wide;                /* head_dim up to whole tiles of panels */
     struct room room;
-    int first, n;            /* queries [first, first + n) of the job: row * group + head */
+    int row, rows;           /* of the job, [row, row + rows) */
+    int n;                   /* queries: row * group + head */
+    bool first;              /* the first tile: nothing has been summed yet */
     int tile;                /* position of the tile's first */
     int from, to;            /* positions of it that are computed, from a page's first */
+    int end;                 /* the last row's position + 1 */
+    int ahead;               /* pages asked for before they are met */
     float k_scale[ATTN_TILE], v_scale[ATTN_TILE];
 };
 
 static int wide_of(int head_dim)
 {
-    int all = 16 * MAT_FLOAT_PANELS;
+    int all = 16 * ATTN_PANELS;
     return (head_dim + all - 1) / all * all;
 }
 
-static int queries_of(const struct attn_job *job)
+/* Rows that are walked together. */
+static int rows_of(const struct attn_job *job)
 {
-    int n = job->n_rows * job->group;
-    return n < QUERIES ? n : QUERIES;
+    int n = QUERIES / job->group;
+    n = n > 1 ? n : 1;
+    return n < job->n_rows ? n : job->n_rows;
 }
 
 /* Lay the arrays out from `base` (NULL: only count); bytes of all. */
 static size_t lay_out(struct room *r, const struct attn_job *job, char *base)
 {
-    size_t n = (size_t)queries_of(job), d = (size_t)job->head_dim;
-    size_t wide = (size_t)wide_of(job->head_dim);
+    size_t n = (size_t)(rows_of(job) * job->group), d = (size_t)job->head_dim;
+    size_t wide = (size_t)wide_of(job->head_dim), steps = d > ATTN_TILE ? d : ATTN_TILE;
     struct { float **at; size_t floats; } parts[] = {
-        {&r->q, n * d},   {&r->out, n * wide},           {&r->s, n * ATTN_TILE},
-        {&r->max, n},     {&r->keys, ATTN_TILE * d},     {&r->sum, n},
-        {&r->values, ATTN_TILE * wide},
+        {&r->q, n * d}, {&r->out, n * wide}, {&r->s, n * ATTN_TILE}, {&r->base, n},
+        {&r->sums, n * 16}, {&r->panels, ATTN_PANELS * 16 * steps},
     };
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
@@ -172,7 +173,7 @@ size_t attn_scratch_bytes(const struct attn_job *job, int end)
 
 static int row_of(const struct walk *w, int query)
 {
-    return w->job->pos0 + (w->first + query) / w->job->group;
+    return w->job->pos0 + w->row + query / w->job->group;
 }
 
 /* The first position that a query at `pos` sees. */
@@ -186,124 +187,142 @@ static const uint8_t *page_part(const struct walk *w, int pos)
     return (const uint8_t *)w->job->pages[pos / ATTN_PAGE] + w->job->part;
 }
 
-/* Keys or values of the page a tile after that of `pos`, `at` in its part: asked for while
- * these are multiplied. */
-static void fetch_later(const struct walk *w, int pos, size_t at)
+/* Keys of the tile's pages, then values of them, then keys of the next tile's: how far
+ * from the keys or values of the page of `pos` lie those that are met w->ahead such
+ * halves of pages later. 0: nothing does. */
+static ptrdiff_t later(const struct walk *w, int pos, bool values)
 {
-    size_t bytes = values_at(w->job->type, w->job->head_dim);
-    if (pos + ATTN_TILE > row_of(w, w->n - 1))
-        return;
-    const uint8_t *from = page_part(w, pos + ATTN_TILE) + at;
-    for (size_t line = 0; line < bytes; line += 64)
-        __builtin_prefetch(from + line, 0, 2);
+    size_t half = values_at(w->job->type, w->job->head_dim);
+    int pages = (w->to - w->from + ATTN_PAGE - 1) / ATTN_PAGE;
+    int i = (pos - w->from) / ATTN_PAGE + (values ? pages : 0) + w->ahead;
+    bool keys = i < pages, next = i >= 2 * pages;
+    int at = keys ? w->from + i * ATTN_PAGE
+             : next ? w->tile + ATTN_TILE + (i - 2 * pages) * ATTN_PAGE
+                    : w->from + (i - pages) * ATTN_PAGE;
+    if (at >= w->end)
+        return 0;
+    uintptr_t there = (uintptr_t)page_part(w, at) + (keys || next ? 0 : half);
+    uintptr_t here = (uintptr_t)page_part(w, pos) + (values ? half : 0);
+    return (ptrdiff_t)(there - here);
+}
+
+static bool few(const struct walk *w)
+{
+    return w->n <= w->kern->rows;
+}
+
+/* Panels of one tile call. */
+static int across(const struct walk *w)
+{
+    return w->kern->panels[few(w) ? w->n : w->kern->rows];
+}
+
+/* Floats from the first of the job's queries, or outputs, to that of query i. They are asked
+ * for ahead: rows lie far from each other. */
+static size_t query_at(const struct walk *w, int i, size_t ld)
+{
+    int g = w->job->group;
+    return (size_t)(w->row + i / g) * ld + (size_t)(i % g * w->job->head_dim);
 }
 
 static void take_queries(struct walk *w)
 {
     const struct attn_job *j = w->job;
     for (int i = 0; i < w->n; i++) {
-        int v = w->first + i, d = j->head_dim;
-        const float *q = j->q + (size_t)(v / j->group) * j->ldq + (size_t)(v % j->group * d);
-        w->kern->times(q, d, j->scale, w->room.q + (size_t)i * (size_t)d);
-        w->room.max[i] = -INFINITY;
-        w->room.sum[i] = 0;
+        int d = j->head_dim;
+        for (int c = 0; c < d && i + AHEAD < w->n; c += 16)
+            __builtin_prefetch(j->q + query_at(w, i + AHEAD, j->ldq) + c);
+        w->kern->times(j->q + query_at(w, i, j->ldq), d, j->scale,
+                       w->room.q + (size_t)i * (size_t)d);
+        w->room.base[i] = -INFINITY;
     }
-    memset(w->room.out, 0, (size_t)w->n * (size_t)w->wide * sizeof(float));
+    memset(w->room.sums, 0, (size_t)w->n * 16 * sizeof(float));
+}
+
+static float sum_of(const float *sums)
+{
+    float sum = 0;
+    for (int i = 0; i < 16; i++)
+        sum += sums[i];
+    return sum;
 }
 
 static void give_rows(const struct walk *w)
 {
     const struct attn_job *j = w->job;
     for (int i = 0; i < w->n; i++) {
-        int v = w->first + i, d = j->head_dim;
-        float *out = j->out + (size_t)(v / j->group) * j->ldo + (size_t)(v % j->group * d);
-        w->kern->times(w->room.out + (size_t)i * (size_t)w->wide, d, 1 / w->room.sum[i], out);
+        int d = j->head_dim;
+        for (int c = 0; c < d && i + AHEAD < w->n; c += 16)
+            __builtin_prefetch(j->out + query_at(w, i + AHEAD, j->ldo) + c, 1);
+        w->kern->times(w->room.out + (size_t)i * (size_t)w->wide, d,
+                       1 / sum_of(w->room.sums + i * 16), j->out + query_at(w, i, j->ldo));
     }
 }
 
 /* Queries [first, w->n) of the walk meet the panels of `t`; x and y are those of query 0.
  * A tile goes no further than its last query sees: t.k positions from w->from where
  * `upto`, else t.k elements. */
-static void each_query(const struct walk *w, enum mat_float_type type, struct mat_float_tile t,
-                       int first, bool upto)
+static void each_query(const struct walk *w, struct attn_tile *t, int first, bool upto)
 {
-    const struct mat_float_kernels *k = w->kern->tiles;
-    int n = w->n - first, tiles = (n + k->rows - 1) / k->rows, all = t.k;
-    const float *x = t.x;
-    float *y = t.y;
+    const struct attn_kernels *k = w->kern;
+    void (*tile)(const struct attn_tile *t) = k->tile[few(w) ? w->job->type : ATTN_F32];
+    int n = w->n - first, tiles = (n + k->rows - 1) / k->rows, all = t->k;
+    const float *x = t->x;
+    float *y = t->y;
     for (int i = 0; i < tiles; i++) {
         int q = first + n * i / tiles, end = first + n * (i + 1) / tiles;
         int seen = upto ? row_of(w, end - 1) + 1 - w->from : all;
-        t.rows = end - q;
-        t.k = seen < all ? seen : all;
-        t.x = x + (size_t)q * t.ldx;
-        t.y = y + (size_t)q * t.ldy;
-        if (t.k > 0)
-            k->tile(type, &t);
+        t->rows = end - q;
+        t->k = seen < all ? seen : all;
+        t->x = x + (size_t)q * t->ldx;
+        t->y = y + (size_t)q * t->ldy;
+        if (t->k > 0)
+            tile(t);
     }
+    t->k = all;
 }
 
 /* The first query that sees `pos`, or one before; enough are left for whole tiles. */
 static int first_at(const struct walk *w, int pos)
 {
-    int query = (pos - w->job->pos0) * w->job->group - w->first;
-    int last = w->n - w->kern->tiles->rows;
+    int query = (pos - w->job->pos0 - w->row) * w->job->group;
+    int last = w->n - w->kern->rows;
     query = query < last ? query : last;
     return query > 0 ? query : 0;
 }
 
-static bool few(const struct walk *w)
+/* The keys of positions [pos, pos + 16), as stored or made floats in place `c`. */
+static const uint8_t *key_panel(const struct walk *w, int pos, int c)
 {
-    return w->n <= w->kern->tiles->rows;
-}
-
-/* Panels of one tile call. */
-static int across(const struct walk *w)
-{
-    const struct mat_float_kernels *k = w->kern->tiles;
-    return k->panels[few(w) ? w->n : k->rows];
-}
-
-/* The keys of positions [pos, pos + 16), as stored or as floats. */
-static const uint8_t *key_panel(const struct walk *w, int pos)
-{
-    size_t bytes = 16 * (size_t)w->job->head_dim;
-    if (!few(w))
-        return (const uint8_t *)(w->room.keys + (size_t)((pos - w->tile) / 16) * bytes);
-    return page_part(w, pos) + (size_t)(pos % ATTN_PAGE / 16) * bytes * element_bytes(w->job->type);
-}
-
-static void widen_keys(const struct walk *w)
-{
-    size_t d = (size_t)w->job->head_dim, size = element_bytes(w->job->type);
-    for (int pos = w->from; pos < w->to; pos += 16)
-        w->kern->tiles->widen(w->type, page_part(w, pos) + (size_t)(pos % ATTN_PAGE) * d * size,
-                              16 * size, (int)d,
-                              w->room.keys + (size_t)(pos - w->tile) * d);
+    size_t n = 16 * (size_t)w->job->head_dim, size = element_bytes(w->job->type);
+    const uint8_t *keys = page_part(w, pos) + (size_t)(pos % ATTN_PAGE / 16) * n * size;
+    if (few(w))
+        return keys;
+    float *to = w->room.panels + (size_t)c * n;
+    w->kern->widen(w->job->type, keys, 16 * size, w->job->head_dim, to);
+    return (const uint8_t *)to;
 }
 
 /* s[query][position] = q k. Where a call wants more panels than are left, it
  * meets the last again: the columns beyond are not looked at. */
 static void score(const struct walk *w)
 {
-    if (!few(w))
-        widen_keys(w);
-    for (int pos = w->from; pos < w->to; pos += ATTN_PAGE)
-        fetch_later(w, pos, 0);
     int n = across(w), end = (w->to + 15) / 16 * 16;
-    struct mat_float_tile t = {
+    struct attn_tile t = {
+        .run_steps = w->job->head_dim, .k = w->job->head_dim,
         .step = 16 * (few(w) ? element_bytes(w->job->type) : sizeof(float)),
-        .x = w->room.q, .ldx = (size_t)w->job->head_dim, .ldy = ATTN_TILE,
-        .k = w->job->head_dim, .first = true,
+        .ldx = (size_t)w->job->head_dim, .ldy = ATTN_TILE, .first = true,
     };
     for (int pos = w->from / (16 * n) * (16 * n); pos < end; pos += 16 * n) {
         for (int c = 0; c < n; c++) {
             int at = pos + 16 * c;
             at = at < w->from ? w->from : at < end ? at : end - 16;
-            t.w[c] = key_panel(w, at);
+            t.run[0].w[c] = key_panel(w, at, c);
+            t.run[0].later[c / 2] = later(w, at, false);
         }
+        t.x = w->room.q;
         t.y = w->room.s + (pos - w->tile);
-        each_query(w, few(w) ? w->type : MAT_FLOAT_F32, t, first_at(w, pos), false);
+        each_query(w, &t, first_at(w, pos), false);
     }
 }
 
@@ -319,96 +338,104 @@ static void gather_scales(struct walk *w)
 
 static void soften(struct walk *w)
 {
-    bool scaled = w->job->type == ATTN_Q8;
+    const struct attn_job *j = w->job;
+    bool scaled = j->type == ATTN_Q8;
     if (scaled)
         gather_scales(w);
-    for (int i = 0; i < w->n; i++) {
-        int pos = row_of(w, i), lo = sight(w->job, pos) - w->tile, hi = pos + 1 - w->tile;
-        struct attn_step a = {
-            .s = w->room.s + (size_t)i * ATTN_TILE,
-            .lo = lo > 0 ? lo : 0, .hi = hi < ATTN_TILE ? hi : ATTN_TILE,
-            .from = w->from - w->tile, .to = w->to - w->tile,
-            .k_scale = scaled ? w->k_scale : NULL, .v_scale = scaled ? w->v_scale : NULL,
-            .softcap = w->job->softcap,
-            .max = w->room.max + i, .sum = w->room.sum + i,
-            .out = w->room.out + (size_t)i * (size_t)w->wide, .n_out = w->wide,
-        };
-        w->kern->step(&a);
+    struct attn_step a = {
+        .rows = w->rows, .group = j->group, .row_pos = j->pos0 + w->row, .window = j->window,
+        .tile = w->tile, .from = w->from - w->tile, .to = w->to - w->tile,
+        .s = w->room.s, .base = w->room.base, .sums = w->room.sums,
+        .k_scale = scaled ? w->k_scale : NULL, .v_scale = scaled ? w->v_scale : NULL,
+        .softcap = j->softcap,
+        .out = w->first ? NULL : w->room.out, .ld_out = w->wide,
+    };
+    w->kern->step(&a);
+}
+
+/* The values of the page of `pos`, panel p; where there is none, the last. */
+static const uint8_t *value_panel(const struct walk *w, int pos, int p)
+{
+    int last = (w->job->head_dim + 15) / 16 - 1;
+    return page_part(w, pos) + values_at(w->job->type, w->job->head_dim) +
+           (size_t)(p < last ? p : last) * 16 * element_bytes(w->job->type);
+}
+
+/* Panel p of all pages as floats. */
+static const uint8_t *widen_values(const struct walk *w, int p, float *to)
+{
+    size_t step = (size_t)w->job->head_dim * element_bytes(w->job->type);
+    for (int pos = w->from; pos < w->to; pos += ATTN_PAGE) {
+        int here = w->to - pos < ATTN_PAGE ? w->to - pos : ATTN_PAGE;
+        w->kern->widen(w->job->type, value_panel(w, pos, p), step, here,
+                       to + (pos - w->from) * 16);
+    }
+    return (const uint8_t *)to;
+}
+
+/* Panels p, p + 1, ...: as floats of all pages in one run, or as stored, each page a run. */
+static void take_values(const struct walk *w, struct attn_tile *t, int p, int n)
+{
+    for (int c = 0; c < n && !few(w); c++)
+        t->run[0].w[c] = widen_values(w, p + c, w->room.panels + c * ATTN_TILE * 16);
+    for (int pos = w->from, r = 0; pos < w->to && few(w); pos += ATTN_PAGE, r++) {
+        for (int c = 0; c < n; c++)
+            t->run[r].w[c] = value_panel(w, pos, p + c);
+        t->run[r].later[0] = t->run[r].later[1] = later(w, pos, true);
     }
 }
 
-/* out += weights * values of positions [from, to) whose panels lie `apart` bytes
- * from each other. */
-static void add_values(const struct walk *w, enum mat_float_type type, const uint8_t *values,
-                       size_t apart, size_t step, int from, int to)
+/* out += weights * values */
+static void weigh(const struct walk *w)
 {
     int n = across(w), panels = (w->job->head_dim + 15) / 16;
-    struct mat_float_tile t = {
-        .step = step, .x = w->room.s + (from - w->tile), .ldx = ATTN_TILE,
-        .ldy = (size_t)w->wide, .k = to - from,
+    struct attn_tile t = {
+        .run_steps = few(w) ? ATTN_PAGE : ATTN_TILE, .k = w->to - w->from,
+        .step = few(w) ? (size_t)w->job->head_dim * element_bytes(w->job->type)
+                       : 16 * sizeof(float),
+        .ldx = ATTN_TILE, .ldy = (size_t)w->wide, .first = w->first,
     };
     for (int p = 0; p < panels; p += n) {
-        for (int c = 0; c < n; c++)
-            t.w[c] = values + (size_t)(p + c < panels ? p + c : panels - 1) * apart;
+        take_values(w, &t, p, n);
+        t.x = w->room.s + (w->from - w->tile);
         t.y = w->room.out + 16 * p;
-        each_query(w, type, t, 0, !few(w));
+        each_query(w, &t, 0, !few(w));
     }
 }
 
-static void weigh_few(const struct walk *w)
+static int pages_ahead(const struct attn_job *j)
 {
-    size_t size = element_bytes(w->job->type);
-    for (int pos = w->from; pos < w->to; pos += ATTN_PAGE) {
-        int end = pos + ATTN_PAGE < w->to ? pos + ATTN_PAGE : w->to;
-        fetch_later(w, pos, values_at(w->job->type, w->job->head_dim));
-        add_values(w, w->type, page_part(w, pos) + values_at(w->job->type, w->job->head_dim),
-                   16 * size, (size_t)w->job->head_dim * size, pos, end);
-    }
-}
-
-static void weigh_many(const struct walk *w)
-{
-    size_t d = (size_t)w->job->head_dim, size = element_bytes(w->job->type);
-    int panels = (w->job->head_dim + 15) / 16;
-    for (int pos = w->from; pos < w->to; pos += ATTN_PAGE) {
-        const uint8_t *values = page_part(w, pos) + values_at(w->job->type, w->job->head_dim);
-        int here = w->to - pos < ATTN_PAGE ? w->to - pos : ATTN_PAGE;
-        fetch_later(w, pos, values_at(w->job->type, w->job->head_dim));
-        for (int p = 0; p < panels; p++)
-            w->kern->tiles->widen(w->type, values + (size_t)p * 16 * size, d * size, here,
-                                  w->room.values + (p * ATTN_TILE + pos - w->tile) * 16);
-    }
-    add_values(w, MAT_FLOAT_F32, (const uint8_t *)(w->room.values + (w->from - w->tile) * 16),
-               ATTN_TILE * 16 * sizeof(float), 16 * sizeof(float), w->from, w->to);
+    int n = (int)(FETCH / values_at(j->type, j->head_dim)), most = ATTN_TILE / ATTN_PAGE;
+    return n < 2 ? 2 : n < most ? n : most;
 }
 
 static void run_queries(struct walk *w)
 {
-    int begin = sight(w->job, row_of(w, 0)), end = row_of(w, w->n - 1) + 1;
+    int begin = sight(w->job, row_of(w, 0)), page = begin / ATTN_PAGE * ATTN_PAGE;
+    int tile = begin / ATTN_TILE * ATTN_TILE;
+    w->end = row_of(w, w->n - 1) + 1;
     take_queries(w);
-    for (w->tile = begin / ATTN_TILE * ATTN_TILE; w->tile < end; w->tile += ATTN_TILE) {
-        int page = begin / ATTN_PAGE * ATTN_PAGE;
+    for (w->tile = tile; w->tile < w->end; w->tile += ATTN_TILE) {
         w->from = page > w->tile ? page : w->tile;
-        w->to = end < w->tile + ATTN_TILE ? end : w->tile + ATTN_TILE;
+        w->to = w->end < w->tile + ATTN_TILE ? w->end : w->tile + ATTN_TILE;
+        w->first = w->tile == tile;
         score(w);
         soften(w);
-        if (few(w))
-            weigh_few(w);
-        else
-            weigh_many(w);
+        weigh(w);
     }
     give_rows(w);
 }
 
 void attn_run_with(const struct attn_kernels *kern, const struct attn_job *job, void *scratch)
 {
-    struct walk w = {.kern = kern, .job = job, .type = element_type(job->type),
+    struct walk w = {.kern = kern, .job = job, .ahead = pages_ahead(job),
                      .wide = wide_of(job->head_dim)};
     char *base = (char *)(((uintptr_t)scratch + 63) / 64 * 64);
     lay_out(&w.room, job, base);
-    int all = job->n_rows * job->group;
-    for (w.first = 0; w.first < all; w.first += QUERIES) {
-        w.n = all - w.first < QUERIES ? all - w.first : QUERIES;
+    int rows = rows_of(job);
+    for (; w.row < job->n_rows; w.row += rows) {
+        w.rows = job->n_rows - w.row < rows ? job->n_rows - w.row : rows;
+        w.n = w.rows * job->group;
         run_queries(&w);
     }
 }

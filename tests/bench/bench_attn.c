@@ -1,146 +1,236 @@
-/* bench_attn - attention in the shapes of Llama-3.2-1B (8 KV heads, 4 query heads
- * to each, 64 dimensions), one thread: a layer's prefill of 2,048 tokens in slices
- * of 512, and its decode at 2,048 and 8,192 positions, beside this processor's
- * peak of FMA measured in the same run. Times are the thread's own, the least of
- * several. Prints name<TAB>input<TAB>metric<TAB>value. */
+/* bench_attn - attention in the shapes of models that people use, beside what this
+ * machine can do at most, measured in the same run: a layer's prefill of 2,048
+ * tokens as a share of the peak of FMA, in jobs as a pass cuts them, on one thread;
+ * and a row's decode as a share of the rate at which memory is read, by one thread
+ * and by two, over a cache larger than the processor's own and laid out as kvcache.c
+ * lays it out. Of several rounds the least time, or the median of pairs.
+ * Prints name<TAB>input<TAB>metric<TAB>value.
+ *
+ *   BENCH_ATTN=prefill (or decode)      only that
+ *   BENCH_SHAPE=llama-3.2-1b            only this shape
+ *   BENCH_QUICK=1                       only F16, and at 2,048 positions */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "base/rng.h"
 #include "model/attn.h"
-#include "model/mat_float_int.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/machine.h"
 
-enum { HEADS = 8, GROUP = 4, DIM = 64, SLICE = 512, ROUNDS = 5 };
+#define SLICE 512                      /* rows of a pass */
+#define BLOCK 64                       /* rows of a job */
+#define CACHE ((size_t)160 << 20)      /* bytes, or all that the shape needs */
+#define PARTS 64                       /* different pages' parts in it */
 
-static double now(void)
+struct shape { const char *name; int kv_heads, group, dim; };
+static const struct shape shapes[] = {
+    {"qwen2.5-0.5b", 2, 7, 64},
+    {"llama-3.2-1b", 8, 4, 64},
+    {"qwen3-4b", 8, 4, 128},
+    {"gpt-2", 12, 1, 64},
+};
+
+static double cpu_s(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Multiply-adds a second of a tile that stays in the first-level cache. */
-static double peak(void)
-{
-    static _Alignas(64) float x[12 * 256], w[2][256 * 16], y[12 * 64];
-    const struct mat_float_kernels *k = mat_float_kernels();
-    struct mat_float_tile t = {.w = {(uint8_t *)w[0], (uint8_t *)w[1]}, .step = 64, .x = x, .y = y,
-                               .ldx = 256, .ldy = 64, .rows = k->rows, .k = 256, .first = true};
-    double least = 1e9;
-    for (int r = 0; r < 20; r++) {
-        double start = now();
-        for (int i = 0; i < 500; i++)
-            k->tile(MAT_FLOAT_F32, &t);
-        double took = now() - start;
-        least = took < least ? took : least;
-    }
-    return 500.0 * k->rows * 16 * k->panels[k->rows] * 256 / least;
-}
+/* ---- a cache of as many layers as fill it ---- */
 
-struct layer {
-    struct attn_job job;
+struct cache {
+    const struct shape *s;
+    enum attn_type type;
+    int end, layers;
+    size_t part, page, bytes;          /* of a head in a page, of a page, of all */
+    uint8_t *map;
     void **pages;
-    float *q, *out;
-    void *scratch;
+    float *q, *out;                    /* [SLICE][ld] */
+    size_t ld, scratch_bytes;
+    uint8_t *scratch;                  /* [2][scratch_bytes] */
+    int layer;                         /* that is decoded */
 };
 
-static struct layer layer_new(enum attn_type type, int end)
+/* Parts of normal numbers, put into all pages in no order. */
+static void fill(struct cache *c, struct rng *rng)
+{
+    uint8_t *parts = aligned_alloc(64, PARTS * c->part);
+    float k[ATTN_HEAD_MAX], v[ATTN_HEAD_MAX];
+    for (int slot = 0; slot < PARTS * ATTN_PAGE; slot++) {
+        for (int i = 0; i < c->s->dim; i++) {
+            k[i] = (float)rng_normal(rng);
+            v[i] = (float)rng_normal(rng);
+        }
+        attn_put(c->type, c->s->dim, parts + (size_t)(slot / ATTN_PAGE) * c->part,
+                 slot % ATTN_PAGE, k, v);
+    }
+    for (size_t at = 0; at < c->bytes; at += c->part)
+        memcpy(c->map + at, parts + rng_below(rng, PARTS) * c->part, c->part);
+    free(parts);
+}
+
+static struct attn_job job_of(const struct cache *c, int layer, int head, int row, int n)
+{
+    const struct shape *s = c->s;
+    size_t at = (size_t)row * c->ld + (size_t)(head * s->group * s->dim);
+    return (struct attn_job){
+        .type = c->type, .head_dim = s->dim, .group = s->group, .scale = 0.125f,
+        .pages = c->pages, .part = (size_t)(layer * s->kv_heads + head) * c->part,
+        .n_rows = n, .q = c->q + at, .out = c->out + at, .ldq = c->ld, .ldo = c->ld,
+    };
+}
+
+static struct cache cache_new(const struct shape *s, enum attn_type type, int end, size_t least)
 {
     struct rng rng;
     rng_init(&rng, 1);
-    struct layer l = {.job = {.type = type, .head_dim = DIM, .group = GROUP, .scale = 0.125f,
-                              .ldq = HEADS * GROUP * DIM, .ldo = HEADS * GROUP * DIM}};
-    size_t part = attn_page_bytes(type, DIM), row = l.job.ldq;
-    l.pages = malloc((size_t)(end / ATTN_PAGE) * sizeof(*l.pages));
-    float kv[DIM];
-    for (int p = 0; p < end; p++) {
-        if (p % ATTN_PAGE == 0)
-            l.pages[p / ATTN_PAGE] = aligned_alloc(64, HEADS * part);
-        for (int h = 0; h < HEADS; h++) {
-            for (int i = 0; i < DIM; i++)
-                kv[i] = (float)rng_normal(&rng);
-            attn_put(type, DIM, (char *)l.pages[p / ATTN_PAGE] + (size_t)h * part, p % ATTN_PAGE,
-                     kv, kv);
+    struct cache c = {.s = s, .type = type, .end = end, .layers = 1,
+                      .ld = (size_t)(s->kv_heads * s->group * s->dim)};
+    c.part = attn_page_bytes(type, s->dim);
+    size_t layer = c.part * (size_t)s->kv_heads, n = (size_t)end / ATTN_PAGE;
+    c.layers = (int)((least + layer * n - 1) / (layer * n));
+    c.layers = c.layers > 1 ? c.layers : 1;
+    c.page = layer * (size_t)c.layers;
+    c.bytes = n * c.page;
+    c.map = mmap(NULL, c.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    madvise(c.map, c.bytes, MADV_HUGEPAGE);
+    fill(&c, &rng);
+    c.pages = malloc(n * sizeof(*c.pages));
+    for (size_t i = 0; i < n; i++)
+        c.pages[i] = c.map + i * c.page;
+    c.q = malloc(SLICE * c.ld * sizeof(float));
+    c.out = malloc(SLICE * c.ld * sizeof(float));
+    for (size_t i = 0; i < SLICE * c.ld; i++)
+        c.q[i] = (float)rng_normal(&rng);
+    struct attn_job job = job_of(&c, 0, 0, 0, BLOCK);
+    c.scratch_bytes = attn_scratch_bytes(&job, end);
+    c.scratch = malloc(2 * c.scratch_bytes);
+    return c;
+}
+
+static void cache_free(struct cache *c)
+{
+    munmap(c->map, c->bytes);
+    free(c->pages);
+    free(c->q);
+    free(c->out);
+    free(c->scratch);
+}
+
+static void label(char *to, size_t n, const struct cache *c, const char *more)
+{
+    static const char *const types[] = {"F32", "F16", "Q8"};
+    snprintf(to, n, "%s %s %d%s", c->s->name, types[c->type], c->end, more);
+}
+
+/* ---- prefill ---- */
+
+static double fma_peak(void)
+{
+    bool wide = cpu_get()->avx512;
+    return machine_peak(NULL, wide ? machine_fma512 : machine_fma256, wide ? 16 : 8);
+}
+
+static double prefill_s(const struct cache *c)
+{
+    double start = cpu_s();
+    for (int row = 0; row < c->end; row += BLOCK)
+        for (int h = 0; h < c->s->kv_heads; h++) {
+            struct attn_job j = job_of(c, 0, h, row % SLICE, BLOCK);
+            j.pos0 = row;
+            attn_run(&j, c->scratch);
         }
-    }
-    l.job.pages = l.pages;
-    l.q = malloc(SLICE * row * sizeof(float));
-    l.out = malloc(SLICE * row * sizeof(float));
-    for (size_t i = 0; i < SLICE * row; i++)
-        l.q[i] = (float)rng_normal(&rng);
-    l.job.n_rows = SLICE;
-    l.scratch = malloc(attn_scratch_bytes(&l.job, end));
-    return l;
+    return cpu_s() - start;
 }
 
-static void layer_free(struct layer *l, int end)
+/* A layer's prompt against the peak right before it. */
+static void bench_prefill(const struct shape *s, enum attn_type type)
 {
-    for (int i = 0; i < end / ATTN_PAGE; i++)
-        free(l->pages[i]);
-    free(l->pages);
-    free(l->q);
-    free(l->out);
-    free(l->scratch);
+    enum { ROUNDS = 7 };
+    struct cache c = cache_new(s, type, 2048, 0);
+    double ms[ROUNDS], share[ROUNDS], macs = (double)c.ld * (double)c.end * (c.end + 1);
+    char input[96];
+    for (int i = 0; i < ROUNDS; i++) {
+        double peak = fma_peak() * 1e9;
+        ms[i] = prefill_s(&c) * 1e3;
+        share[i] = macs / ms[i] * 1e3 / peak;
+    }
+    label(input, sizeof(input), &c, "");
+    show("attn.prefill", input, "ms_a_layer", quantile(ms, ROUNDS, .5));
+    show("attn.prefill", input, "share_of_FMA_peak", quantile(share, ROUNDS, .5));
+    cache_free(&c);
 }
 
-static void run(struct layer *l, int pos0, int n)
+/* ---- decode ---- */
+
+static void decode_head(void *arg, int head)
 {
-    for (int h = 0; h < HEADS; h++) {
-        struct attn_job j = l->job;
-        j.part = (size_t)h * attn_page_bytes(j.type, DIM);
-        j.q = l->q + h * GROUP * DIM;
-        j.out = l->out + h * GROUP * DIM;
-        j.pos0 = pos0;
-        j.n_rows = n;
-        attn_run(&j, l->scratch);
-    }
+    const struct cache *c = arg;
+    struct attn_job j = job_of(c, c->layer, head, 0, 1);
+    j.pos0 = c->end - 1;
+    attn_run(&j, c->scratch + (size_t)(head % 2) * c->scratch_bytes);
 }
 
-static void prefill(const char *name, enum attn_type type, double top)
+static double token_ms(struct cache *c, struct team *team)
 {
-    int end = 2048;
-    struct layer l = layer_new(type, end);
-    double least = 1e9;
-    for (int r = 0; r < ROUNDS; r++) {
-        double start = now();
-        for (int pos = 0; pos < end; pos += SLICE)
-            run(&l, pos, SLICE);
-        double took = now() - start;
-        least = took < least ? took : least;
-    }
-    double macs = (double)HEADS * GROUP * DIM * 2 * end * (end + 1) / 2;
-    printf("attn.prefill\t%s 2048\tms a layer\t%.4g\n", name, least * 1e3);
-    printf("attn.prefill\t%s 2048\tof FMA peak\t%.3f\n", name, macs / least / top);
-    layer_free(&l, end);
+    double ms = clock_ms();
+    for (c->layer = 0; c->layer < c->layers; c->layer++)
+        parallel_for(team, c->s->kv_heads, decode_head, c);
+    return clock_ms() - ms;
 }
 
-static void decode(const char *name, enum attn_type type, int end, double top)
+/* A token's attention against a read of memory right before it. */
+static void bench_decode(const struct shape *s, enum attn_type type, int end, struct team *team)
 {
-    struct layer l = layer_new(type, end);
-    double least = 1e9, bytes = (double)HEADS * end / ATTN_PAGE * (double)attn_page_bytes(type, DIM);
-    for (int r = 0; r < ROUNDS * 20; r++) {
-        double start = now();
-        run(&l, end - 1, 1);
-        double took = now() - start;
-        least = took < least ? took : least;
+    enum { ROUNDS = 9 };
+    struct cache c = cache_new(s, type, end, CACHE);
+    struct machine_memory m;
+    double rate[ROUNDS], share[ROUNDS];
+    char input[96];
+    if (!machine_memory(&m, CACHE, team))
+        exit(1);
+    for (int i = 0; i < ROUNDS; i++) {
+        double read = machine_rate(&m, team);
+        rate[i] = (double)c.bytes / token_ms(&c, team) / 1e6;
+        share[i] = rate[i] / read;
     }
-    double macs = (double)HEADS * GROUP * DIM * 2 * end;
-    printf("attn.decode\t%s %d\tus a layer\t%.4g\n", name, end, least * 1e6);
-    printf("attn.decode\t%s %d\tGB/s\t%.4g\n", name, end, bytes / least * 1e-9);
-    printf("attn.decode\t%s %d\tof FMA peak\t%.3f\n", name, end, macs / least / top);
-    layer_free(&l, end);
+    munmap(m.bytes, m.n);
+    label(input, sizeof(input), &c, team_size(team) > 1 ? " 2 threads" : " 1 thread");
+    show("attn.decode", input, "GB/s", quantile(rate, ROUNDS, .5));
+    show("attn.decode", input, "share_of_bandwidth", quantile(share, ROUNDS, .5));
+    cache_free(&c);
+}
+
+static bool wanted(const char *variable, const char *what)
+{
+    const char *only = getenv(variable);
+    return !only || strstr(only, what);
+}
+
+static void bench_shape(const struct shape *s, struct team *two)
+{
+    bool quick = getenv("BENCH_QUICK");
+    int last = quick ? ATTN_F16 : ATTN_Q8;
+    for (int type = ATTN_F16; type <= last && wanted("BENCH_ATTN", "prefill"); type++)
+        bench_prefill(s, (enum attn_type)type);
+    for (int type = ATTN_F16; type <= last && wanted("BENCH_ATTN", "decode"); type++)
+        for (int end = quick ? 2048 : 512; end <= (quick ? 2048 : 8192); end *= 4) {
+            bench_decode(s, (enum attn_type)type, end, NULL);
+            bench_decode(s, (enum attn_type)type, end, two);
+        }
 }
 
 int main(void)
 {
-    double top = peak();
-    printf("attn.peak\t%s\tGMAC/s\t%.4g\n", mat_float_kernels()->name, top * 1e-9);
-    static const char *const names[] = {"F32", "F16", "Q8"};
-    for (int type = ATTN_F32; type <= ATTN_Q8; type++) {
-        prefill(names[type], (enum attn_type)type, top);
-        decode(names[type], (enum attn_type)type, 2048, top);
-        decode(names[type], (enum attn_type)type, 8192, top);
-    }
+    struct team *two;
+    struct err err;
+    must(team_new(2, &two, &err), &err);
+    show("machine", cpu_get()->avx512 ? "avx512" : "avx2", "FMA_Gmac/s", fma_peak());
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++)
+        if (wanted("BENCH_SHAPE", shapes[i].name))
+            bench_shape(&shapes[i], two);
+    team_free(two);
     return 0;
 }

@@ -216,6 +216,31 @@ TEST(attn_holds_for_random_shapes_at_the_end_of_a_timeline)
     each_kernel(check_random);
 }
 
+/* Each position's score lies above the one before, each tile's far above: what has been
+ * summed must be brought down every time. */
+static void check_rising(const struct attn_kernels *k)
+{
+    struct timeline t = timeline_new(k, ATTN_F32, 600, 16, 3, 5);
+    for (int p = 0; p < t.end; p++) {
+        t.k[p * 16] = (float)p * 0.25f;
+        attn_put_with(k, ATTN_F32, 16, (char *)t.pages[p / ATTN_PAGE] + t.job.part,
+                      p % ATTN_PAGE, t.k + p * 16, t.v + p * 16);
+    }
+    for (size_t i = 0; i < (size_t)t.end * t.job.ldq; i++)
+        t.q[i] = fabsf(t.q[i]) + 2;
+    float *out = outputs(&t);
+    run_rows(k, &t, 0, t.end, out);
+    double off = worst(&t, true, out, 0, t.end);
+    CHECK_MSG(off < 2e-4, "%s: off by %g", k->name, off);    /* scores of 200: 1e-5 each */
+    free(out);
+    timeline_free(&t);
+}
+
+TEST(attn_follows_scores_that_rise_along_the_timeline)
+{
+    each_kernel(check_rising);
+}
+
 static bool same_rows(const struct timeline *t, const float *a, const float *b)
 {
     size_t row = (size_t)(t->job.group * t->job.head_dim) * sizeof(float);
@@ -234,6 +259,7 @@ static void check_bits(const struct attn_kernels *k)
         const int *s = shapes[i / 3];
         struct timeline t = timeline_new(k, (enum attn_type)(i % 3), s[0], s[1], s[2], (uint64_t)i);
         t.job.window = s[3];
+        t.job.scale = i % 2 ? 4 : t.job.scale;    /* tiles that lie far above those before */
         float *whole = outputs(&t), *single = outputs(&t), *slices = outputs(&t);
         run_rows(k, &t, 0, t.end, whole);
         for (int pos = 0; pos < t.end; pos++)
