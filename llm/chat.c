@@ -158,6 +158,8 @@ static void put_all(struct script *s, const struct llm_message *m, int n)
 {
     const struct chat_family *f = s->f;
     int told = 0;
+    if (f->unsaid && m[0].role != LLM_SYSTEM)
+        put_turn(s, f->system, str_of(f->unsaid));
     for (int i = 0; i < n; i++) {
         if (m[i].role == LLM_SYSTEM && !folds(f))
             put_turn(s, f->system, m[i].content);

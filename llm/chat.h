@@ -6,8 +6,11 @@
  * can close their own turn. Where a vocabulary has no control piece for a mark,
  * so that letters alone stand for it ([INST] of Llama 2, <|user|> of Zephyr), the mark is
  * broken by a space wherever a message has it.
- * Formats: the model cards' own templates, retold in chat.c; dates and default
- * system texts that some of them put in are left out (same messages, same ids).
+ * Formats: the model cards' own templates, retold in chat_family.c; dates and default
+ * system texts that some of them put in are left out (same messages, same ids), but for
+ * SmolLM3's, in a turn that says more. A template that thinks unless told not to, in a way that is
+ * none of these, or one made for calling tools, is refused: rather a family named by hand than
+ * a prompt that the model was not taught.
  * Threads   immutable. */
 #ifndef CARREL_LLM_CHAT_H
 #define CARREL_LLM_CHAT_H
@@ -18,10 +21,12 @@
 #include "model/gguf.h"
 #include "model/vocab.h"
 
-/* llama2, llama3, chatml, qwen3 (chatml, answering without a thought first),
+/* llama2, llama3, chatml, qwen3 (chatml, answering without a thought first), qwen3.5 (which takes
+ * white space off messages), smollm3 (which tells that in its system turn, and always has one),
  * mistral (v3) and its spacings -v1, -tekken, -v7, -v7-tekken, phi3, phi4, phi4-mini, gemma,
- * deepseek (Coder), deepseek2 (LLM and V2), deepseek3, deepseek-r1 (without a thought),
- * zephyr, plain (a model without turns: the texts behind each other, a line feed between). */
+ * deepseek (Coder), deepseek2 (LLM and V2), deepseek3, deepseek-r1, deepseek-v31 and
+ * deepseek-v31-pair (without a thought, each in its own letters), zephyr, plain (a model without
+ * turns: the texts behind each other, a line feed between). */
 struct chat_family;
 /* By name, or NULL; chat_families writes all names, ", " between them, chat_main_families those
  * that are no variants (without a dash), short enough for a sentence. */

@@ -1,9 +1,9 @@
 /* llm/chat_family.c - the families, and how a file's is recognised.
  *
- * Sources: the chat_template of the model cards of Llama 2 and 3.x, Qwen 2, 2.5 and 3,
- * Mistral 7B v0.1 to v0.3, Nemo, Large 2411 and Small 2501, Phi-3, Phi-4 and Phi-4-mini, Gemma 2
- * and 3, DeepSeek LLM, Coder, V2, V3 and R1, Zephyr; tests/tools/chat_oracle.py renders
- * them with Jinja and compares. */
+ * Sources: the chat_template of the model cards of Llama 2 and 3.x, Qwen 2, 2.5, 3 and 3.5,
+ * SmolLM3, Mistral 7B v0.1 to v0.3, Nemo, Large 2411 and Small 2501, Phi-3, Phi-4 and Phi-4-mini,
+ * Gemma 2 and 3, DeepSeek LLM, Coder, V2, V3, V3.1 and R1, Zephyr; tests/tools/chat_oracle.py
+ * renders them with Jinja and compares. */
 #include <stdlib.h>
 #include <string.h>
 #include "llm/chat_int.h"
@@ -16,6 +16,7 @@
 #define DS_END       "<" BAR "end" LOW "of" LOW "sentence" BAR ">"
 /* What a model that thinks aloud takes for a thought it has had. */
 #define NO_THOUGHT "<think>\n\n</think>\n\n"
+#define SMOL_THOUGHT "<think>\n\n</think>\n"
 #define HEADER(role) "<|start_header_id|>" role "<|end_header_id|>\n\n"
 
 static const char *const inst_marks[] = {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>",
@@ -54,6 +55,20 @@ const struct chat_family chat_families_all[] = {
      .user = {"<|im_start|>user\n", "<|im_end|>\n"},
      .assistant = {"<|im_start|>assistant\n", "<|im_end|>\n"},
      .opens = "<|im_start|>assistant\n" NO_THOUGHT,
+     .marks = im_marks, .needs = {"<|im_start|>", "<|im_end|>"}},
+    {.name = "qwen3.5",
+     .system = {"<|im_start|>system\n", "<|im_end|>\n"},
+     .user = {"<|im_start|>user\n", "<|im_end|>\n"},
+     .assistant = {"<|im_start|>assistant\n", "<|im_end|>\n"},
+     .opens = "<|im_start|>assistant\n" NO_THOUGHT,
+     .trims = true, .marks = im_marks, .needs = {"<|im_start|>", "<|im_end|>"}},
+    {.name = "smollm3",
+     .system = {"<|im_start|>system\n## Metadata\n\nKnowledge Cutoff Date: June 2025\n"
+                "Reasoning Mode: /no_think\n\n## Custom Instructions\n\n", "\n\n<|im_end|>\n"},
+     .user = {"<|im_start|>user\n", "<|im_end|>\n"},
+     .assistant = {"<|im_start|>assistant\n" SMOL_THOUGHT, "<|im_end|>\n"},
+     .opens = "<|im_start|>assistant\n" SMOL_THOUGHT,
+     .unsaid = "You are a helpful AI assistant named SmolLM, trained by Hugging Face.",
      .marks = im_marks, .needs = {"<|im_start|>", "<|im_end|>"}},
     {.name = "mistral",
      .user = {"[INST]" CHAT_GAP, "[/INST]"},
@@ -136,6 +151,18 @@ const struct chat_family chat_families_all[] = {
      .assistant = {DS_ASSISTANT, DS_END},
      .opens = DS_ASSISTANT NO_THOUGHT,
      .bos = true, .marks = deepseek_marks, .needs = {DS_USER, DS_ASSISTANT}},
+    {.name = "deepseek-v31",
+     .system = {"", ""},
+     .user = {DS_USER, ""},
+     .assistant = {DS_ASSISTANT "</think>", DS_END},
+     .opens = DS_ASSISTANT "</think>",
+     .bos = true, .marks = deepseek_marks, .needs = {DS_USER, DS_ASSISTANT}},
+    {.name = "deepseek-v31-pair",
+     .system = {"", ""},
+     .user = {DS_USER, ""},
+     .assistant = {DS_ASSISTANT "<think></think>", DS_END},
+     .opens = DS_ASSISTANT "<think></think>",
+     .bos = true, .marks = deepseek_marks, .needs = {DS_USER, DS_ASSISTANT}},
     {.name = "zephyr",
      .system = {"<|system|>\n", CHAT_EOS "\n"},
      .user = {"<|user|>\n", CHAT_EOS "\n"},
@@ -175,22 +202,36 @@ const char *chat_name(const struct chat_family *f)
 /* ---- recognising */
 
 /* A template is of `family` when it has all of `has` and nothing of `lacks`; the first
- * rule that fits wins. \\n is Jinja's own two letters for a line feed. */
+ * rule that fits wins. \\n is Jinja's own two letters for a line feed. A model that thinks when
+ * nothing is said is known by what its template writes for one that shall not (QwQ's has no
+ * such thing and begins the thought itself); one that thinks only when told has a bare
+ * `if enable_thinking`. */
+#define EMPTY_THOUGHT "<think>\\n\\n</think>"
 static const struct rule {
     const char *family;
-    const char *has[3], *lacks[2];
+    const char *has[3], *lacks[3];
 } rules[] = {
-    {"llama3", {"<|start_header_id|>", "<|end_header_id|>"}, {0}},
+    {"llama3", {"<|start_header_id|>", "<|end_header_id|>"}, {"{# version=v3", "functools"}},
     {"phi4", {"<|im_start|>", "<|im_sep|>"}, {0}},
-    {"qwen3", {"<|im_start|>", "enable_thinking"}, {0}},
-    {"qwen3", {"<|im_start|>", "assistant\\n<think>\\n"}, {0}},
-    {"chatml", {"<|im_start|>", "<|im_end|>"}, {0}},
+    {"qwen3.5", {"<|im_start|>", EMPTY_THOUGHT "\\n\\n", ")|trim"}, {0}},
+    {"qwen3", {"<|im_start|>", EMPTY_THOUGHT "\\n\\n"}, {0}},
+    {"smollm3", {"<|im_start|>", EMPTY_THOUGHT "\\n", "/no_think"}, {0}},
+    {"qwen3", {"<|im_start|>", "assistant\\n<think>\\n"},
+     {"<think></think>", "\\n</think>\\n' + content"}},
+    {"chatml", {"<|im_start|>", "<|im_end|>", "if enable_thinking %}"},
+     {"set enable_thinking", "<think></think>", EMPTY_THOUGHT}},
+    {"chatml", {"<|im_start|>", "<|im_end|>"},
+     {"enable_thinking", "assistant\\n<think>\\n", "function calling AI model"}},
     {"gemma", {"<start_of_turn>", "<end_of_turn>"}, {0}},
-    {"deepseek-r1", {DS_USER, DS_ASSISTANT "<think>"}, {0}},
-    {"deepseek3", {DS_USER, DS_ASSISTANT}, {0}},
+    {"deepseek-v31-pair", {DS_USER, DS_ASSISTANT "<think></think>"}, {0}},
+    {"deepseek-v31", {DS_USER, DS_ASSISTANT "</think>"}, {0}},
+    {"deepseek-v31", {DS_USER, DS_ASSISTANT, "thinking_end_token"},
+     {"thinking_start_token + thinking_end_token"}},
+    {"deepseek-r1", {DS_USER, DS_ASSISTANT "<think>"}, {"flush_tool_outputs"}},
+    {"deepseek3", {DS_USER, DS_ASSISTANT}, {"enable_thinking", "thinking_start_token", "<think>"}},
     {"deepseek", {"### Instruction:", "### Response:", "<|EOT|>"}, {0}},
     {"phi4-mini", {"<|end|>", "<|assistant|>", "'|>' + message['content']"}, {"<|channel|>"}},
-    {"phi3", {"<|end|>", "<|assistant|>"}, {"<|channel|>"}},
+    {"phi3", {"<|end|>", "<|assistant|>"}, {"<|channel|>", "\\n<|end|>"}},
     {"zephyr", {"<|user|>", "<|assistant|>", "message['content'] + eos_token"},
      {"[gMASK]", "message['content'] + '\\n'"}},
     {"deepseek2", {"User: ", "Assistant: ", "eos_token"}, {"<|"}},
@@ -214,7 +255,7 @@ static bool fits(const struct rule *r, struct str text)
     for (int i = 0; i < 3 && r->has[i]; i++)
         if (!has(text, r->has[i]))
             return false;
-    for (int i = 0; i < 2 && r->lacks[i]; i++)
+    for (int i = 0; i < 3 && r->lacks[i]; i++)
         if (has(text, r->lacks[i]))
             return false;
     return true;

@@ -18,6 +18,7 @@ struct chat_family {
     const char *assistant[2];
     const char *opens;         /* behind the last message: the assistant's turn */
     const char *fold[2];       /* around system texts within the user's */
+    const char *unsaid;        /* the system text where nobody says one first; NULL: no turn */
     bool bos;                  /* the template itself writes a BOS */
     bool strict;               /* user and assistant take turns, the user begins */
     bool trims;                /* white space off both ends of messages */

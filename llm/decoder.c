@@ -133,6 +133,9 @@ static enum err_code load(void *arg, const struct decoder_found *f, struct err *
                    : mat_pack_in(l->d->store, l->team, f->t, f->row0, (int)f->n, at, err);
         l->done += mat_bytes(exact ? TENSOR_F32 : f->t->type, f->n, f->k);
     }
+    size_t row_bytes = tensor_row_bytes(f->t->type, f->k);
+    gguf_done_with(l->g, (const uint8_t *)f->t->data + (size_t)f->row0 * row_bytes,
+                   (size_t)f->n * row_bytes);
     if (!rc && l->progress)
         l->progress(l->progress_arg, (double)l->done / (double)l->d->net.shape.weight_bytes);
     return rc;

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include "base/hash.h"
 #include "base/rng.h"
@@ -103,6 +104,16 @@ enum err_code gguf_intact(const struct gguf *g, struct err *err)
     return err_set(err, ERR_IO,
                    "%s: was written while it was read; write a new file and rename it over the old",
                    g->name);
+}
+
+/* Whole pages of them only: they are the file's own (the head, a copy, ends before the first
+ * of them), and nobody else's bytes lie there. */
+void gguf_done_with(const struct gguf *g, const void *bytes, size_t n)
+{
+    size_t page = map_page(), at = (size_t)((const uint8_t *)bytes - g->map.ptr);
+    size_t from = (at + page - 1) / page * page, to = (at + n) / page * page;
+    if (g->mapped && from < to)
+        madvise((void *)(uintptr_t)(g->map.ptr + from), to - from, MADV_DONTNEED);
 }
 
 const char *gguf_name(const struct gguf *g)

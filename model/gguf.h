@@ -48,6 +48,9 @@ double gguf_array_num(const struct gguf *g, const char *key, size_t i);
 size_t gguf_n_tensors(const struct gguf *g);
 const struct tensor *gguf_tensor_at(const struct gguf *g, size_t i);
 const struct tensor *gguf_tensor(const struct gguf *g, const char *name); /* or NULL */
+/* `n` bytes of a tensor have been read and are not needed soon: the memory that shows them is
+ * given back. They can be read again, from the file. */
+void gguf_done_with(const struct gguf *g, const void *bytes, size_t n);
 
 /* Writing: keys and tensors in the order given, alignment 32; the file appears
  * whole or not at all. One owner. */
@@ -60,6 +63,7 @@ void gguf_put_f32(struct gguf_writer *w, const char *key, float v);
 void gguf_put_bool(struct gguf_writer *w, const char *key, bool v);
 void gguf_put_strs(struct gguf_writer *w, const char *key, const struct str *v, size_t n);
 void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *v, size_t n);
+void gguf_put_i32s(struct gguf_writer *w, const char *key, const int32_t *v, size_t n);
 /* `data` is borrowed until gguf_save. */
 void gguf_put_tensor(struct gguf_writer *w, const char *name, enum tensor_type type, int n_dims,
                      const int64_t *ne, const void *data);

@@ -59,6 +59,13 @@ static void begin_key(struct gguf_writer *w, const char *key, uint32_t type)
     w->n_keys++;
 }
 
+static void begin_array(struct gguf_writer *w, const char *key, uint32_t type, size_t n)
+{
+    begin_key(w, key, V_ARRAY);
+    put_u32(&w->keys, type);
+    put_u64(&w->keys, n);
+}
+
 void gguf_put_str(struct gguf_writer *w, const char *key, struct str v)
 {
     begin_key(w, key, V_STR);
@@ -85,18 +92,20 @@ void gguf_put_bool(struct gguf_writer *w, const char *key, bool v)
 
 void gguf_put_strs(struct gguf_writer *w, const char *key, const struct str *v, size_t n)
 {
-    begin_key(w, key, V_ARRAY);
-    put_u32(&w->keys, V_STR);
-    put_u64(&w->keys, n);
+    begin_array(w, key, V_STR, n);
     for (size_t i = 0; i < n; i++)
         put_str(&w->keys, v[i]);
 }
 
 void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *v, size_t n)
 {
-    begin_key(w, key, V_ARRAY);
-    put_u32(&w->keys, V_F32);
-    put_u64(&w->keys, n);
+    begin_array(w, key, V_F32, n);
+    buf_add(&w->keys, v, n * sizeof(*v));
+}
+
+void gguf_put_i32s(struct gguf_writer *w, const char *key, const int32_t *v, size_t n)
+{
+    begin_array(w, key, V_I32, n);
     buf_add(&w->keys, v, n * sizeof(*v));
 }
 

@@ -7,7 +7,6 @@
 #include <string.h>
 #include "base/cpu.h"
 #include "model/mat_fixed.h"
-#include "model/mat_float_int.h"
 
 #define FEW_ROWS 48
 #define ROW_PART 96       /* a multiple of MAT_TILE; of k 2048 384 KiB */
@@ -104,24 +103,16 @@ static size_t panel_bytes(int k)
     return (size_t)((blocks_of(k) + 1) / 2) * 64 + (size_t)blocks_of(k) * MAT_FIXED_CODES;
 }
 
-/* Up to MAT_FIXED_BLOCK halves of a file as floats, filled up with zeros. */
-static void floats_of(const uint8_t *halves, int n, float out[MAT_FIXED_BLOCK])
-{
-    uint8_t whole[MAT_FIXED_BLOCK * 2] = {0};
-    memcpy(whole, halves, (size_t)n * 2);
-    mat_float_kernels()->widen(MAT_FLOAT_F16, whole, 32, MAT_FIXED_BLOCK / 16, out);
-}
-
 /* Block b of a lane. The scale, rounded to BF16 by the kernel, is the upper half of a float. */
 static void pack_block(const uint8_t *row, int k, int b, int lane, uint8_t *panel)
 {
-    float x[MAT_FIXED_BLOCK], scale = 0;
+    float x[MAT_FIXED_BLOCK] = {0}, scale = 0;
     int16_t q[MAT_FIXED_BLOCK] = {0};
     uint32_t bits;
     int n = k - b * MAT_FIXED_BLOCK;
     if (row) {
         n = n < MAT_FIXED_BLOCK ? n : MAT_FIXED_BLOCK;
-        floats_of(row + (size_t)b * MAT_FIXED_BLOCK * 2, n, x);
+        tensor_dequant(TENSOR_F16, row + (size_t)b * MAT_FIXED_BLOCK * 2, n, x);
         mat_fixed_kernels()->quantize(x, MAT_FIXED_BLOCK, 1, q, &scale);
     }
     memcpy(&bits, &scale, 4);

@@ -176,8 +176,7 @@ static void many_rows(const struct walk *w, int panel, int end)
 }
 
 /* Up to how many rows panels are met as stored. With a conversion always: floats made
- * beforehand would come from the second-level cache, twice as long (16 rows of halves: 118
- * GMAC/s against 50, 512: 120 against 112). */
+ * beforehand would come from the second-level cache, twice as long. */
 static int few_of(const struct mat_float_kernels *kern, enum mat_float_type type)
 {
     return type == MAT_FLOAT_F32 ? kern->rows : type == MAT_FLOAT_DOT ? 8 * kern->rows : INT_MAX;

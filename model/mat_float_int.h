@@ -1,12 +1,12 @@
-/* model/mat_float_int.h - the float kernels behind mat.h's F32 and BF16
- * and behind attn.h: one tile of outputs, one set for each kind of processor.
+/* model/mat_float_int.h - the float kernels behind mat.h's F32 and BF16:
+ * one tile of outputs, one set for each kind of processor.
  *
  *   y[r][16 p + c] = (first ? 0 : y[r][16 p + c])
  *                    + sum over i < k of x[r][i] w[p][i][c]  (+ bias[16 p + c])
  * Every output is one chain of multiply-adds in the order of i (fused where the
  * processor has FMA), so that the shape of the tile changes no bit, nor does a
  * cut of k with the sums stored and taken up again.
- * Private to model/mat_float*.c, model/attn*.c, mat_fixed.c (widen) and their tests. */
+ * Private to model/mat_float*.c and their test. */
 #ifndef CARREL_MODEL_MAT_FLOAT_INT_H
 #define CARREL_MODEL_MAT_FLOAT_INT_H
 #include <stdbool.h>
@@ -16,8 +16,6 @@
 /* How a step of 16 weights is kept. */
 enum mat_float_type {
     MAT_FLOAT_F32,
-    MAT_FLOAT_F16,
-    MAT_FLOAT_I8,     /* whole numbers; their scale is the caller's affair */
     MAT_FLOAT_BF16,   /* pairs of steps, [16][2]; against x in F32 */
     MAT_FLOAT_DOT,    /* the same pairs against pairs of x in BF16 (VDPBF16PS): a
                          step is a pair, x counts in pairs; only where `dot` */
@@ -43,8 +41,6 @@ struct mat_float_kernels {
     int rows;                             /* of a whole tile */
     uint8_t panels[MAT_FLOAT_ROWS + 1];   /* of a tile with that many rows: always all */
     void (*tile)(enum mat_float_type type, const struct mat_float_tile *t);
-    /* k steps, `step` bytes apart, as floats to[k][16]: exactly as tile sees them. */
-    void (*widen)(enum mat_float_type type, const uint8_t *w, size_t step, int k, float *to);
 };
 
 extern const struct mat_float_kernels mat_float_plain, mat_float_avx2, mat_float_avx512;

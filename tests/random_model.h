@@ -112,7 +112,7 @@ static void random_put_vocab(struct gguf_writer *w, int n, struct arena *a)
 {
     struct str *piece = arena_alloc(a, (size_t)n, sizeof(*piece));
     float *score = arena_alloc(a, (size_t)n, sizeof(*score));
-    float *kind = arena_alloc(a, (size_t)n, sizeof(*kind));
+    int32_t *kind = arena_alloc(a, (size_t)n, sizeof(*kind));
     for (int i = 0; i < n; i++) {
         char text[24];
         if (i < 3)
@@ -128,7 +128,7 @@ static void random_put_vocab(struct gguf_writer *w, int n, struct arena *a)
     gguf_put_str(w, "tokenizer.ggml.model", STR("llama"));
     gguf_put_strs(w, "tokenizer.ggml.tokens", piece, (size_t)n);
     gguf_put_f32s(w, "tokenizer.ggml.scores", score, (size_t)n);
-    gguf_put_f32s(w, "tokenizer.ggml.token_type", kind, (size_t)n);
+    gguf_put_i32s(w, "tokenizer.ggml.token_type", kind, (size_t)n);
     gguf_put_u32(w, "tokenizer.ggml.bos_token_id", 1);
     gguf_put_u32(w, "tokenizer.ggml.eos_token_id", 2);
 }

@@ -505,8 +505,9 @@ int main(void)
         if (qwen->embd % tensor_block(types[i]) == 0)
             bench_model(qwen, types[i]);
     }
-    for (int i = 0; i < 2; i++)
-        if (wanted(types[i], true))
-            bench_serving(llama, types[i]);
+    static const enum tensor_type served[] = {TENSOR_Q4_0, TENSOR_Q8_0, TENSOR_BF16};
+    for (size_t i = 0; i < sizeof(served) / sizeof(*served); i++)
+        if (wanted(served[i], true))
+            bench_serving(llama, served[i]);
     return 0;
 }

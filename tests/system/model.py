@@ -9,7 +9,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import (BIN, Failure, Server, carrel, check, clean_env, data, main, same, scratch, short,
+from lib import (BIN, SLOW, Failure, Server, carrel, check, clean_env, data, main, same, scratch, short,
                  skip, test)
 
 STORIES = "models/stories260K/stories260K-%s.gguf"

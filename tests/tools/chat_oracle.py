@@ -5,7 +5,8 @@ tests/cases/chat.txt: `family, messages => the prompt as text`.
     python3 tests/tools/chat_oracle.py > tests/cases/chat.txt        (Debian: python3-jinja2)
 
 The templates below say in our own words what the model cards' templates write for plain
-conversations: no tools, no dates, no default system text. Rendered as Hugging Face
+conversations: no tools, no dates, no default system text (but SmolLM3's, whose system turn says
+more), no thinking. Rendered as Hugging Face
 transformers does it (trim_blocks, lstrip_blocks). BOS is <s> and EOS is </s> throughout, and
 the BOS in front of all is taken off, because chat_write leaves it to chat_encode.
 Messages: s system, u user, a assistant; columns are divided by tabs.
@@ -41,12 +42,27 @@ LLAMA3 = """{{ bos }}
 """
 
 
-def chatml(opens):
+def chatml(opens, content="m.content"):
     return """
 {%- for m in messages -%}
-  {{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' -}}
+  {{- '<|im_start|>' + m.role + '\\n' + """ + content + """ + '<|im_end|>\\n' -}}
 {%- endfor -%}
 {{- '<|im_start|>assistant\\n""" + opens + """' -}}
+"""
+
+
+# Not thinking: said in the system turn, which there always is, and before every answer.
+SMOLLM3 = """
+{%- set sys = messages[0].content if messages[0].role == 'system' else
+    'You are a helpful AI assistant named SmolLM, trained by Hugging Face.' -%}
+{{- '<|im_start|>system\\n## Metadata\\n\\nKnowledge Cutoff Date: June 2025\\n' -}}
+{{- 'Reasoning Mode: /no_think\\n\\n## Custom Instructions\\n\\n' + sys + '\\n\\n<|im_end|>\\n' -}}
+{%- for m in messages if m.role != 'system' -%}
+  {{- '<|im_start|>' + m.role + '\\n' -}}
+  {%- if m.role == 'assistant' -%}{{- '<think>\\n\\n</think>\\n' -}}{%- endif -%}
+  {{- m.content + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{{- '<|im_start|>assistant\\n<think>\\n\\n</think>\\n' -}}
 """
 
 
@@ -129,14 +145,15 @@ DEEPSEEK2 = """{{ bos }}
 """
 
 
-def deepseek3(opens):
+def deepseek3(opens, before=""):
+    """`opens` behind the last mark of the assistant, `before` behind those of earlier answers."""
     return ("""{{ bos }}
 {%- for m in messages -%}
   {%- if m.role == 'system' -%}{{- m.content -}}
   {%- elif m.role == 'user' -%}{{- '<|User|>' + m.content -}}
-  {%- else -%}{{- '<|Assistant|>' + m.content + '<|end_of_sentence|>' -}}{%- endif -%}
+  {%- else -%}{{- '<|Assistant|>BEFORE' + m.content + '<|end_of_sentence|>' -}}{%- endif -%}
 {%- endfor -%}
-{{- '<|Assistant|>""".replace("|", BAR).replace("_of_", f"{LOW}of{LOW}") + opens + "' -}}")
+{{- '<|Assistant|>""".replace("|", BAR).replace("_of_", f"{LOW}of{LOW}").replace("BEFORE", before) + opens + "' -}}")
 
 
 ZEPHYR = """{% for m in messages %}
@@ -152,6 +169,8 @@ FAMILIES = {
     "llama3": LLAMA3,
     "chatml": chatml(""),
     "qwen3": chatml(THOUGHT),
+    "qwen3.5": chatml(THOUGHT, "m.content.strip()"),
+    "smollm3": SMOLLM3,
     "mistral": mistral(("[INST] ", "[/INST]"), " ", True),
     "mistral-v1": mistral((" [INST] ", " [/INST]"), " ", False),
     "mistral-tekken": mistral(("[INST]", "[/INST]"), "", True),
@@ -165,10 +184,12 @@ FAMILIES = {
     "deepseek2": DEEPSEEK2,
     "deepseek3": deepseek3(""),
     "deepseek-r1": deepseek3(THOUGHT),
+    "deepseek-v31": deepseek3("</think>", "</think>"),
+    "deepseek-v31-pair": deepseek3("<think></think>", "<think></think>"),
     "zephyr": ZEPHYR,
     "plain": "{{ bos + messages | map(attribute='content') | join('\\n') }}",
 }
-TRIMS = {"llama2", "llama3", "gemma"}
+TRIMS = {"llama2", "llama3", "qwen3.5", "gemma"}
 CONVERSATIONS = [
     [("u", "Who lends books?")],
     [("s", "Be brief."), ("u", "Who lends books?")],

@@ -4,14 +4,17 @@
 #include "tests/cases.h"
 #include "tests/test.h"
 
+#define DS_USER "<\357\275\234User\357\275\234>"
+#define DS_ASSISTANT "<\357\275\234Assistant\357\275\234>"
+
 /* ---- vocabularies: the pieces named, and a piece for every byte */
 
 static const char *const ALL_MARKS[] = {
     "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|start_header_id|>", "<|end_header_id|>",
     "<|eot_id|>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<|system|>",
     "<|user|>", "<|assistant|>", "<|end|>", "<start_of_turn>", "<end_of_turn>", "<|EOT|>",
-    "<\357\275\234User\357\275\234>", "<\357\275\234Assistant\357\275\234>",
-    "<\357\275\234end\342\226\201of\342\226\201sentence\357\275\234>", "<think>", "</think>", NULL};
+    DS_USER, DS_ASSISTANT, "<\357\275\234end\342\226\201of\342\226\201sentence\357\275\234>",
+    "<think>", "</think>", NULL};
 static const char *const NO_MARKS[] = {NULL};
 
 struct recipe {
@@ -27,7 +30,8 @@ static struct gguf *file_of(const struct recipe *r)
     enum { N = 400 };
     static char bytes[256][8];
     struct str pieces[N];
-    float kinds[N], scores[N] = {0};
+    int32_t kinds[N];
+    float scores[N] = {0};
     size_t n = 0;
     char path[512];
     struct err err = {0};
@@ -53,7 +57,7 @@ static struct gguf *file_of(const struct recipe *r)
     gguf_put_str(w, "general.architecture", STR("llama"));
     gguf_put_str(w, "tokenizer.ggml.model", STR("llama"));
     gguf_put_strs(w, "tokenizer.ggml.tokens", pieces, n);
-    gguf_put_f32s(w, "tokenizer.ggml.token_type", kinds, n);
+    gguf_put_i32s(w, "tokenizer.ggml.token_type", kinds, n);
     gguf_put_f32s(w, "tokenizer.ggml.scores", scores, n);
     gguf_put_u32(w, "tokenizer.ggml.unknown_token_id", 0);
     gguf_put_u32(w, "tokenizer.ggml.bos_token_id", 1);
@@ -170,6 +174,9 @@ TEST(chat_leaves_a_last_assistant_message_open)
     buf_reset(&out);
     CHECK_OK(chat_write(family("llama2"), STR("<s>"), STR("</s>"), m, 2, &out, &err), &err);
     CHECK_STR(buf_view(&out), "[INST] Name a bird. [/INST] The ot");
+    buf_reset(&out);
+    CHECK_OK(chat_write(family("deepseek-v31"), STR(""), STR(""), m, 2, &out, &err), &err);
+    CHECK_STR(buf_view(&out), DS_USER "Name a bird." DS_ASSISTANT "</think>The ot");
     buf_free(&out);
 }
 
@@ -342,14 +349,18 @@ TEST(chat_of_nothing_is_refused)
 
 /* ---- recognising */
 
-#define DS_USER "<\357\275\234User\357\275\234>"
-#define DS_ASSISTANT "<\357\275\234Assistant\357\275\234>"
-
 /* What is distinctive in published templates. */
 static const struct { const char *family, *text; } TEMPLATES[] = {
     {"llama3", "{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\\n\\n' }}"},
     {"chatml", "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>'}}"},
-    {"qwen3", "{{- '<|im_start|>assistant\\n' }}<|im_end|>{%- if enable_thinking is defined %}"},
+    {"chatml", "{{ '<|im_start|>assistant\\n' }}<|im_end|>"
+               "{% if enable_thinking %}{{ '<think>\\n' }}"},
+    {"qwen3", "{{- '<|im_start|>assistant\\n' }}<|im_end|>{%- if enable_thinking is false %}"
+              "{{- '<think>\\n\\n</think>\\n\\n' }}"},
+    {"qwen3.5", "{% set c = text(message)|trim %}{{- '<|im_start|>' + role + '\\n' + c }}<|im_end|>"
+                "{%- if enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}"},
+    {"smollm3", "{{ '<|im_start|>system\\nMode: ' + ('' if enable_thinking else '/no_think') }}"
+                "{{ '<|im_end|>' }}{{ \"<|im_start|>a\\n\" + \"<think>\\n\\n</think>\\n\" }}"},
     {"qwen3", "{{- '<|im_start|>assistant\\n<think>\\n' }}<|im_end|>"},
     {"phi4", "{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}"},
     {"gemma", "{{ '<start_of_turn>' + role + '\\n' + message['content'] + '<end_of_turn>\\n' }}"},
@@ -370,6 +381,10 @@ static const struct { const char *family, *text; } TEMPLATES[] = {
     {"deepseek2", "{{ 'User: ' + c + '\\n\\n' }}{{ 'Assistant: ' + c + eos_token }}"},
     {"deepseek3", "{{'" DS_USER "' + c}}{{'" DS_ASSISTANT "'}}"},
     {"deepseek-r1", "{{'" DS_USER "' + c}}{{'" DS_ASSISTANT "<think>\\n'}}"},
+    {"deepseek-v31", "{{'" DS_USER "' + c}}{{'" DS_ASSISTANT "</think>' + c}}{{'<think>'}}"},
+    {"deepseek-v31", "{% set thinking_end_token = '</think>' %}{{'" DS_USER "' + c}}"
+                     "{{'" DS_ASSISTANT "' + thinking_end_token }}"},
+    {"deepseek-v31-pair", "{{'" DS_USER "' + c}}{{'" DS_ASSISTANT "<think></think>' + c}}"},
     {"plain", ""},
     {"plain", " \n"},
 };
@@ -395,6 +410,36 @@ TEST(chat_recognises_families_by_what_is_distinctive_in_their_templates)
         CHECK_OK(detect(&r, &f, &err), &err);
         CHECK_MSG(strcmp(chat_name(f), TEMPLATES[i].family) == 0, "%s is taken for %s",
                   TEMPLATES[i].family, chat_name(f));
+    }
+}
+
+/* Near a family, and yet the prompt would be another. */
+static const char *const NEARLY[] = {
+    "{{ '<|im_start|>assistant\\n' }}<|im_end|>{% if enable_thinking is defined %}",
+    "{% set enable_thinking = true %}{% if enable_thinking %}{{ '<|im_start|>a' }}<|im_end|>",
+    "{% if enable_thinking %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% else %}"
+    "{{ '<|im_start|>assistant\\n<think></think>' }}<|im_end|>",
+    "{{ '<|im_start|>' + role + '\\n<think>\\n' + thought + '\\n</think>\\n' + content }}"
+    "{{ '<|im_start|>assistant\\n<think>\\n' }}<|im_end|>",
+    "{{ '<|im_start|>system\\nYou are a function calling AI model.' }}<|im_end|>",
+    "{# version=v3.x #}{{ '<|start_header_id|>user<|end_header_id|>\\n\\n' }}",
+    "{{ '<|start_header_id|>user<|end_header_id|>\\n\\n' }}Calls begin with functools.",
+    "{{ '<|user|>\\n' + content + '\\n<|end|>\\n' }}{{ '<|assistant|>\\n' }}",
+    "{{'" DS_USER "' + c}}{{'" DS_ASSISTANT "' + thinking_end_token + c }}"
+    "{{ thinking_start_token + thinking_end_token }}",
+    "{{'" DS_USER "' + c}}{{'" DS_ASSISTANT "'}}{% if enable_thinking %}{{ '<think>' }}",
+    "{{ flush_tool_outputs() }}{{'" DS_USER "' + c}}{{'" DS_ASSISTANT "<think>\\n'}}",
+};
+
+TEST(chat_refuses_a_template_that_is_nearly_one_of_a_family)
+{
+    for (size_t i = 0; i < sizeof(NEARLY) / sizeof(*NEARLY); i++) {
+        const struct recipe r = {.marks = ALL_MARKS, .chat_template = NEARLY[i]};
+        const struct chat_family *f = NULL;
+        struct err err = {0};
+        enum err_code rc = detect(&r, &f, &err);
+        CHECK_MSG(rc == ERR_NOTFOUND, "%s is taken for %s", NEARLY[i], rc ? err.msg : chat_name(f));
+        CHECK(strstr(err.msg, "set llm.template to one of"));
     }
 }
 

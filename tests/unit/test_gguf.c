@@ -97,6 +97,7 @@ static const char *sample(void)
     gguf_put_bool(w, "a.bool", true);
     gguf_put_strs(w, "a.strings", strings, 40);
     gguf_put_f32s(w, "a.floats", f32, 5);
+    gguf_put_i32s(w, "a.ints", (const int32_t[]){INT32_MIN, -1, 0, INT32_MAX}, 4);
     gguf_put_tensor(w, "one", TENSOR_F32, 1, (const int64_t[]){3}, f32);
     gguf_put_tensor(w, "two", TENSOR_F32, 2, (const int64_t[]){64, 2}, f32);
     gguf_put_tensor(w, "three", TENSOR_Q8_0, 2, (const int64_t[]){64, 2}, q8);
@@ -134,6 +135,11 @@ TEST(gguf_reads_back_what_was_written)
     CHECK_OK(gguf_array(g, "a.floats", false, &n, &err), &err);
     CHECK_INT(n, 5);
     CHECK_NEAR(gguf_array_num(g, "a.floats", 4), -60.0 / 8, 0);
+    CHECK_OK(gguf_array(g, "a.ints", false, &n, &err), &err);
+    CHECK_INT(n, 4);
+    CHECK_NEAR(gguf_array_num(g, "a.ints", 0), INT32_MIN, 0);
+    CHECK_NEAR(gguf_array_num(g, "a.ints", 1), -1, 0);
+    CHECK_NEAR(gguf_array_num(g, "a.ints", 3), INT32_MAX, 0);
     CHECK_INT(gguf_n_tensors(g), 3);
     const struct tensor *t = gguf_tensor(g, "three");
     CHECK(t == gguf_tensor_at(g, 2) && t->type == TENSOR_Q8_0 && t->ne[0] == 64 && t->ne[1] == 2);
@@ -472,6 +478,59 @@ TEST(gguf_stays_intact_when_another_file_takes_its_name)
     CHECK(row[8191] == 1);
     CHECK_OK(gguf_intact(g, &err), &err);
     gguf_close(g);
+}
+
+/* Pages of files that this process shows in its memory. */
+static long shown_pages(void)
+{
+    long all = 0, shown = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f && fscanf(f, "%ld %ld", &all, &shown) == 2 && fscanf(f, "%ld", &shown) == 1);
+    fclose(f);
+    return shown;
+}
+
+/* The kernel counts by the handful: a few hundred of 8192 pages are not asked after. */
+TEST(gguf_gives_back_the_memory_of_what_was_read_and_reads_it_again)
+{
+    enum { ROWS = 8192, PAGE = 4096 };
+    char path[512];
+    snprintf(path, sizeof(path), "%s/large.gguf", scratch_dir());
+    uint8_t *bytes = malloc((size_t)ROWS * PAGE);
+    struct gguf_writer *w = gguf_writer_new();
+    struct gguf *g;
+    struct err err = {0};
+    for (size_t i = 0; i < (size_t)ROWS * PAGE; i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 24);
+    gguf_put_str(w, "general.architecture", STR("static"));
+    gguf_put_tensor(w, "before", TENSOR_F32, 1, (const int64_t[]){3}, bytes);
+    gguf_put_tensor(w, "large", TENSOR_F32, 2, (const int64_t[]){PAGE / 4, ROWS}, bytes);
+    CHECK_OK(gguf_save(w, path, &err), &err);
+    gguf_writer_free(w);
+    CHECK_OK(gguf_open(path, &g, &err), &err);
+    const struct tensor *t = gguf_tensor(g, "large"), *before = gguf_tensor(g, "before");
+    for (int again = 0; again < 2; again++) {
+        CHECK(memcmp(t->data, bytes, t->size_bytes) == 0);
+        long shown = shown_pages();
+        gguf_done_with(g, t->data, t->size_bytes);
+        gguf_done_with(g, before->data, before->size_bytes);
+        CHECK_MSG(shown - shown_pages() > ROWS * 3 / 4, "%ld of %ld pages are still shown",
+                  shown_pages(), shown);
+        CHECK(memcmp(before->data, bytes, before->size_bytes) == 0);
+    }
+    gguf_close(g);
+    struct buf whole = {0};    /* bytes of somebody else's stay */
+    CHECK_OK(file_read(path, SIZE_MAX, &whole, &err), &err);
+    uint8_t *pages = aligned_alloc(PAGE, (whole.len + PAGE - 1) / PAGE * PAGE);
+    memcpy(pages, whole.ptr, whole.len);
+    CHECK_OK(gguf_open_bytes("memory", pages, whole.len, &g, &err), &err);
+    t = gguf_tensor(g, "large");
+    gguf_done_with(g, t->data, t->size_bytes);
+    CHECK(memcmp(t->data, bytes, t->size_bytes) == 0);
+    gguf_close(g);
+    buf_free(&whole);
+    free(pages);
+    free(bytes);
 }
 
 TEST(gguf_hash_is_of_the_whole_file)

@@ -232,25 +232,3 @@ TEST(mat_float_panels_give_back_the_rows_of_the_file)
         fixture_free(f);
     }
 }
-
-/* Every half there is, as a weight that meets x = 1. */
-static void check_halves(const struct kernel_case *c)
-{
-    uint16_t *halves = aligned(65536 * 2);
-    float *wide = aligned(65536 * 4);
-    for (int i = 0; i < 65536; i++)
-        halves[i] = (uint16_t)i;
-    c->kern->widen(MAT_FLOAT_F16, (const uint8_t *)halves, 32, 65536 / 16, wide);
-    for (int i = 0; i < 65536; i++) {
-        float want = tensor_f16_to_f32((uint16_t)i);
-        CHECK_MSG(isnan(want) ? isnan(wide[i]) : !memcmp(&wide[i], &want, 4), "%s: half %04x is %g",
-                  c->kern->name, (unsigned)i, wide[i]);
-    }
-    free(halves);
-    free(wide);
-}
-
-TEST(mat_float_reads_every_half_exactly)
-{
-    each_case(check_halves);
-}
