@@ -29,20 +29,13 @@ static void *give(struct layout *l, size_t rows, size_t columns, size_t size)
     return at;
 }
 
-/* Of one member of the team, whatever the cache's type. */
-static size_t attend_bytes(const struct decoder_shape *s, int max_rows, int max_context)
+/* Of one member of the team. */
+static size_t attend_bytes(const struct decoder_shape *s, int max_rows)
 {
-    size_t most = 0;
-    int rows = max_rows < PASS_BLOCK ? max_rows : PASS_BLOCK;
-    rows = rows < max_context ? rows : max_context;
-    for (int type = ATTN_F32; type <= ATTN_Q8; type++) {
-        struct attn_job job = {.type = (enum attn_type)type, .head_dim = s->head_dim,
-                               .group = s->n_heads / s->n_kv_heads, .n_rows = rows,
-                               .pos0 = max_context - rows};
-        size_t bytes = attn_scratch_bytes(&job, max_context);
-        most = bytes > most ? bytes : most;
-    }
-    return (most + ALIGN - 1) / ALIGN * ALIGN;
+    struct attn_job job = {.head_dim = s->head_dim,
+                           .group = s->n_heads / s->n_kv_heads,
+                           .n_rows = max_rows < PASS_BLOCK ? max_rows : PASS_BLOCK};
+    return (attn_scratch_bytes(&job) + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 static void lay_out(struct pass *p, const struct decoder_shape *s, int threads, struct layout *l)
@@ -69,7 +62,7 @@ static void lay_out(struct pass *p, const struct decoder_shape *s, int threads, 
     p->pos = give(l, n, 1, sizeof(int));
     p->part_row = give(l, n, 1, sizeof(int));
     p->block = give(l, n, 1, sizeof(struct pass_block));
-    p->scratch_bytes = attend_bytes(s, p->max_rows, p->max_context);
+    p->scratch_bytes = attend_bytes(s, p->max_rows);
     p->scratch = give(l, (size_t)threads, p->scratch_bytes, 1);
 }
 

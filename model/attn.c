@@ -164,10 +164,9 @@ static size_t lay_out(struct room *r, const struct attn_job *job, char *base)
     return bytes;
 }
 
-size_t attn_scratch_bytes(const struct attn_job *job, int end)
+size_t attn_scratch_bytes(const struct attn_job *job)
 {
     struct room r;
-    (void)end;
     return lay_out(&r, job, NULL) + 64;
 }
 

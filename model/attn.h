@@ -37,7 +37,7 @@ struct attn_job {
     float *out;                /* laid out alike, by ldo */
     size_t ldq, ldo;
 };
-/* Bytes of scratch for a job that ends at position `end` (exclusive). */
-size_t attn_scratch_bytes(const struct attn_job *job, int end);
+/* Bytes of scratch for a job with these heads and rows. */
+size_t attn_scratch_bytes(const struct attn_job *job);
 void attn_run(const struct attn_job *job, void *scratch);
 #endif

@@ -105,7 +105,7 @@ static struct cache cache_new(const struct shape *s, enum attn_type type, int en
     for (size_t i = 0; i < SLICE * c.ld; i++)
         c.q[i] = (float)rng_normal(&rng);
     struct attn_job job = job_of(&c, 0, 0, 0, BLOCK);
-    c.scratch_bytes = attn_scratch_bytes(&job, end);
+    c.scratch_bytes = attn_scratch_bytes(&job);
     c.scratch = malloc(2 * c.scratch_bytes);
     return c;
 }

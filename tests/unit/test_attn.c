@@ -95,7 +95,7 @@ static void run_rows(const struct attn_kernels *kern, const struct timeline *t, 
     j.n_rows = n;
     j.q = t->q + (size_t)pos0 * j.ldq;
     j.out = out + (size_t)pos0 * j.ldo;
-    size_t bytes = attn_scratch_bytes(&j, pos0 + n);
+    size_t bytes = attn_scratch_bytes(&j);
     void *scratch = malloc(bytes);
     memset(scratch, 0xff, bytes);        /* NaNs */
     attn_run_with(kern, &j, scratch);
