@@ -21,6 +21,14 @@ enum err_code sql_fail(sqlite3 *db, const char *what, struct err *err)
     return err_set(err, rc, "%s: %s", what, sqlite3_errmsg(db));
 }
 
+/* The reason first: a statement may be longer than a sentence has room. */
+static enum err_code statement_failed(sqlite3 *db, const char *text, struct err *err)
+{
+    struct err why = {0};
+    enum err_code rc = sql_fail(db, "SQLite", &why);
+    return err_set(err, rc, "%s (in \"%.60s\")", why.msg, text);
+}
+
 /* ---- opening: reference list in ARCHITECTURE.md, "hostile store files" */
 
 static int harden(sqlite3 *db)
@@ -122,7 +130,7 @@ static sqlite3_stmt *prepared(struct conn *c, const char *text, struct err *err)
     char *copy = str_dup(str_of(text));
     if (!copy || sqlite3_prepare_v3(c->db, text, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL)) {
         if (copy)
-            sql_fail(c->db, text, err);
+            statement_failed(c->db, text, err);
         else
             err_set(err, ERR_NOMEM, "a statement");
         free(copy);
@@ -167,7 +175,7 @@ static sqlite3_stmt *get(struct conn *c, struct err *err, const char *text, cons
 {
     sqlite3_stmt *st = prepared(c, text, err);
     if (st && bind(st, types, ap) != SQLITE_OK) {
-        sql_fail(c->db, text, err);
+        statement_failed(c->db, text, err);
         return NULL;
     }
     return st;
@@ -189,7 +197,7 @@ bool sql_next(sqlite3_stmt *st, enum err_code *rc, struct err *err)
         return true;
     *rc = OK;
     if (step != SQLITE_DONE)
-        *rc = sql_fail(sqlite3_db_handle(st), sqlite3_sql(st), err);
+        *rc = statement_failed(sqlite3_db_handle(st), sqlite3_sql(st), err);
     sql_done(st);
     return false;
 }
