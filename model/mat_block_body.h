@@ -369,28 +369,14 @@ INLINE void direct_tile(const struct mat_layout *l, const uint8_t *panel, int bl
         direct_rows(l, panel, blocks, t, row, 1);
 }
 
-#define FUNCTIONS(name, ...)                                                              \
-    static void unpack_##name(const uint8_t *groups, struct mat_part *part)               \
-    {                                                                                     \
-        unpack_kind(&mat_layouts[MAT_LAYOUT_##name], groups, part);                       \
-    }                                                                                     \
+#include "model/mat_block_each.h"
+
+#define TILE_OF(name, ...)                                                                \
     static void tile_##name(const struct mat_part *parts, const struct mat_tile *t)       \
     {                                                                                     \
         parts_tile(&mat_layouts[MAT_LAYOUT_##name], parts, t);                            \
-    }                                                                                     \
-    static void direct_##name(const uint8_t *panel, int blocks, const struct mat_tile *t) \
-    {                                                                                     \
-        direct_tile(&mat_layouts[MAT_LAYOUT_##name], panel, blocks, t);                   \
     }
-MAT_BLOCK_KINDS(FUNCTIONS)
-
-static void unpack(const struct mat_layout *l, const uint8_t *groups, struct mat_part *part)
-{
-    static void (*const of[])(const uint8_t *, struct mat_part *) = {
-#define UNPACK(name, ...) [TENSOR_##name] = unpack_##name,
-        MAT_BLOCK_KINDS(UNPACK)};
-    of[l->type](groups, part);
-}
+MAT_BLOCK_KINDS(TILE_OF)
 
 static void tile(const struct mat_layout *l, const struct mat_part *parts, const struct mat_tile *t)
 {
@@ -398,15 +384,6 @@ static void tile(const struct mat_layout *l, const struct mat_part *parts, const
 #define TILE(name, ...) [TENSOR_##name] = tile_##name,
         MAT_BLOCK_KINDS(TILE)};
     of[l->type](parts, t);
-}
-
-static void direct(const struct mat_layout *l, const uint8_t *panel, int blocks,
-                   const struct mat_tile *t)
-{
-    static void (*const of[])(const uint8_t *, int, const struct mat_tile *) = {
-#define DIRECT(name, ...) [TENSOR_##name] = direct_##name,
-        MAT_BLOCK_KINDS(DIRECT)};
-    of[l->type](panel, blocks, t);
 }
 
 /* ---- activations ---- */
